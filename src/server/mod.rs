@@ -1,0 +1,3 @@
+//! Settings to running threads: acceptor, workers, signals, drain.
+
+pub mod settings;

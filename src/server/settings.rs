@@ -1,0 +1,130 @@
+//! Every setting of the server: one value for each, checked, with where it came from.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::auth::origin::OriginPolicy;
+use crate::http::forwarded::TrustedProxies;
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// TCP; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+}
+
+/// What a route does with the connections that come to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointKind {
+    /// Every message goes back to its sender.
+    Echo,
+    /// Every message goes to every connection on the route, its sender included.
+    Broadcast,
+}
+
+/// One row of the route table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Exact path, begins with `/`.
+    pub path: String,
+    /// What lives there.
+    pub endpoint: EndpointKind,
+}
+
+/// permessage-deflate (RFC 7692).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compression {
+    /// Whether the extension is negotiated at all.
+    pub enabled: bool,
+    /// zlib level, 1 to 9.
+    pub level: u8,
+    /// Largest window of either side, 9 to 15 bits.
+    pub window_bits: u8,
+    /// Whether a connection may keep its compression contexts between messages (memory for each connection).
+    pub context_takeover: bool,
+    /// Messages shorter than this many bytes go out uncompressed.
+    pub threshold_bytes: usize,
+}
+
+/// Certificate chain and key, PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Chain, leaf first.
+    pub certificate: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// One line a record, as text or as one JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Where the log goes and how much of it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Least severe level written.
+    pub level: log::LevelFilter,
+    /// Shape of a line.
+    pub format: LogFormat,
+    /// To files in `directory` instead of stderr.
+    pub to_file: bool,
+    /// Directory of the log files.
+    pub directory: PathBuf,
+    /// A file is rotated past this many bytes.
+    pub file_bytes_max: u64,
+    /// Rotated files kept.
+    pub files_max: usize,
+}
+
+/// The effective settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Listening addresses, at least one.
+    pub listen: Vec<ListenAddress>,
+    /// Event-loop threads, at least 1.
+    pub workers: usize,
+    /// Connections of the process; beyond it 503.
+    pub connections_max: usize,
+    /// Connections of one address; 0 is off; beyond it 429.
+    pub connections_per_address_max: usize,
+    /// Bytes of a message after decompression.
+    pub message_bytes_max: usize,
+    /// Whose pages may connect.
+    pub allowed_origins: OriginPolicy,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Silence after which the server pings.
+    pub heartbeat_interval: Duration,
+    /// Silence after that ping which ends the connection.
+    pub heartbeat_timeout: Duration,
+    /// Time from accept to a complete request head.
+    pub handshake_timeout: Duration,
+    /// Time the peer has to answer a Close, and to end TCP.
+    pub close_timeout: Duration,
+    /// Time over which SIGTERM closes connections.
+    pub drain_period: Duration,
+    /// permessage-deflate.
+    pub compression: Compression,
+    /// Send-queue bytes tolerated for `send_queue_soft_for`.
+    pub send_queue_soft_bytes_max: usize,
+    /// Send-queue bytes that end the connection at once.
+    pub send_queue_hard_bytes_max: usize,
+    /// How long the soft limit may be passed.
+    pub send_queue_soft_for: Duration,
+    /// TLS on every TCP listener.
+    pub tls: Option<TlsFiles>,
+    /// Route table, in order.
+    pub routes: Vec<Route>,
+    /// Subprotocols offered, in order of preference (RFC 6455 section 1.9).
+    pub subprotocols: Vec<String>,
+    /// The log.
+    pub log: LogSettings,
+}

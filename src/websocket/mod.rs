@@ -1,0 +1,14 @@
+//! RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out.
+//!
+//! No socket, clock, randomness or log lives here. [`protocol::Protocol`] documents the order of calls.
+
+pub mod assembler;
+pub mod close;
+pub mod codec;
+pub mod deflate;
+pub mod extension;
+pub mod frame;
+pub mod handshake;
+pub mod mask;
+pub mod protocol;
+pub mod utf8;
