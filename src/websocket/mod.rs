@@ -10,5 +10,6 @@ pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod mask;
+mod pool;
 pub mod protocol;
 pub mod utf8;
