@@ -56,6 +56,11 @@ pub(crate) fn deflate(
     out: &mut Vec<u8>,
 ) -> bool {
     let start = out.len();
+    if payload.is_empty() {
+        // zlib flushes nothing where nothing is new (section 7.2.3.6).
+        out.push(0);
+        return !smaller_only;
+    }
     let mut rest = payload;
     out.reserve(payload.len() + FLUSH_BYTES);
     loop {

@@ -95,6 +95,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::websocket::properties(1000))]
+
         #[test]
         fn every_loop_agrees_with_the_definition(bytes: Vec<u8>, key: [u8; 4], cut in 0usize..200) {
             let wanted = naive(&bytes, key);

@@ -1,12 +1,15 @@
 //! One WebSocket connection as a value: server or client role, no I/O (RFC 6455 sections 5 to 8).
 //!
-//! The types of the seam and the state between calls live here, receiving in `receive`, sending in `send`. No clock:
+//! The types of the seam and the state between calls live here, receiving in `whole`, `receive` and `direct`, sending in
+//! `send`. No clock:
 //! the time that a message or a close handshake may take is the caller's to watch.
 
+mod direct;
 mod receive;
 mod send;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use super::assembler::{Assembly, Partial};
 use super::close::{CloseCode, Violation};
@@ -234,7 +237,7 @@ impl Protocol {
         codec: &'a mut Codec,
     ) -> Result<Option<Event<'a>>, Violation> {
         if self.flags == 0 && self.partial.is_none() {
-            if let Some(whole) = receive::whole_message(input, self.role, codec) {
+            if let Some(whole) = whole::whole_message(input, self.role, codec) {
                 let range = whole.start..whole.start + whole.len;
                 if whole.is_unchecked_text && !utf8::is_valid(&input.bytes[range.clone()]) {
                     return Err(self.fail(Violation::InvalidText, Some(input), codec));

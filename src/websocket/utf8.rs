@@ -231,6 +231,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::websocket::properties(1000))]
+
         #[test]
         fn any_bytes_in_any_split(bytes: Vec<u8>, cuts: Vec<usize>) {
             agrees_with_std(&bytes, &cuts)?;

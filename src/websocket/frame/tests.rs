@@ -196,6 +196,8 @@ fn opcodes() -> impl Strategy<Value = Opcode> {
 }
 
 proptest! {
+    #![proptest_config(crate::websocket::properties(1000))]
+
     #[test]
     fn what_is_encoded_is_decoded(
         opcode in opcodes(),

@@ -1,90 +1,24 @@
-//! Receiving: a short way for a message that lies whole in the input, and the long way for everything else.
+//! Receiving, the long way: headers and payloads in pieces, fragments, control frames, compressed messages.
 //!
-//! The long way first finds out what happened (an `Outcome`, which borrows nothing) and then builds the event from where
+//! It first finds out what happened (an `Outcome`, which borrows nothing) and then builds the event from where
 //! the bytes lie.
 
 use super::{
     CLOSE_RECEIVED, CLOSE_SENT, Event, FAILED, Input, MID_MESSAGE, Message, MessageKind, Place,
     Protocol, Role,
 };
-use crate::limits::{DIRECT_READ_BYTES_MIN, EMPTY_FRAMES_PER_MESSAGE_MAX, FRAMES_PER_MESSAGE_MAX};
+use crate::limits::{EMPTY_FRAMES_PER_MESSAGE_MAX, FRAMES_PER_MESSAGE_MAX};
 use crate::websocket::assembler::{OpenFrame, Partial};
 use crate::websocket::close::{self, CloseCode, Violation};
 use crate::websocket::codec::Codec;
-use crate::websocket::deflate;
+use crate::websocket::deflate::{self, Contexts};
 use crate::websocket::frame::{Header, Opcode, Rules};
 use crate::websocket::{mask, utf8};
-
-/// A message in one frame, whole in the input, unmasked.
-pub(super) struct Whole {
-    pub(super) kind: MessageKind,
-    pub(super) start: usize,
-    pub(super) len: usize,
-    /// A text with other bytes than ASCII, to be checked.
-    pub(super) is_unchecked_text: bool,
-}
-
-/// Takes a final, uncompressed data frame of less than 64 KiB that lies whole at the front of `input`. Anything else,
-/// broken rules included, is left to the long way.
-#[inline]
-pub(super) fn whole_message(input: &mut Input<'_>, role: Role, codec: &Codec) -> Option<Whole> {
-    let position = input.position;
-    let bytes = &mut input.bytes[position..];
-    let (&mut [first, second], rest) = bytes.split_first_chunk_mut()?;
-    let kind = match first {
-        0x81 => MessageKind::Text,
-        0x82 => MessageKind::Binary,
-        _ => return None,
-    };
-    let masked = role == Role::Server;
-    if (second & 0x80 != 0) != masked {
-        return None;
-    }
-    let (len, rest) = match second & 0x7f {
-        127 => return None,
-        126 => {
-            let (&mut bytes, rest) = rest.split_first_chunk_mut()?;
-            let len = usize::from(u16::from_be_bytes(bytes));
-            if len < 126 {
-                return None;
-            }
-            (len, rest)
-        }
-        len => (usize::from(len), rest),
-    };
-    if len > codec.config.message_bytes_max {
-        return None;
-    }
-    let is_text = kind == MessageKind::Text;
-    let (start, ascii) = if masked {
-        let (&mut key, rest) = rest.split_first_chunk_mut()?;
-        let behind = rest.len();
-        let payload = rest.get_mut(..len)?;
-        let ascii = if is_text {
-            mask::apply_ascii(payload, key)
-        } else {
-            mask::apply(payload, key);
-            true
-        };
-        (input.bytes.len() - behind, ascii)
-    } else {
-        let behind = rest.len();
-        let payload = rest.get(..len)?;
-        let ascii = !is_text || payload.is_ascii();
-        (input.bytes.len() - behind, ascii)
-    };
-    input.position = start + len;
-    Some(Whole {
-        kind,
-        start,
-        len,
-        is_unchecked_text: !ascii,
-    })
-}
+use flate2::Decompress;
 
 /// What happened, and where its bytes lie.
 #[derive(Debug, Clone, Copy)]
-enum Outcome {
+pub(super) enum Outcome {
     Message {
         kind: MessageKind,
         place: Place,
@@ -98,7 +32,7 @@ enum Outcome {
 
 /// Where the payload of a control frame lies.
 #[derive(Debug, Clone, Copy)]
-enum Spot {
+pub(super) enum Spot {
     Input { start: usize, len: usize },
     Partial,
 }
@@ -115,73 +49,6 @@ impl Protocol {
             Ok(Some(outcome)) => Ok(Some(self.event(outcome, input.bytes, codec))),
             Err(violation) => Err(self.fail(violation, Some(input), codec)),
         }
-    }
-
-    /// Room in the assembly buffer for more payload of the frame that is arriving, where that is worth a read of its own: at
-    /// least `limits::DIRECT_READ_BYTES_MIN` bytes of the message have arrived and at least as many of its frame are
-    /// missing. The room is never longer than the frame, so that what is read there is payload and nothing
-    /// else; [`payload_filled`](Self::payload_filled) takes it over.
-    pub fn payload_space(&mut self, codec: &mut Codec) -> Option<&mut [u8]> {
-        if !self.is_open() {
-            return None;
-        }
-        let partial = self.partial.as_deref_mut()?;
-        let frame = partial.frame?;
-        let remaining = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
-        let assembly = &mut partial.message.assembly;
-        if frame.opcode.is_control()
-            || remaining < DIRECT_READ_BYTES_MIN
-            || assembly.len() < DIRECT_READ_BYTES_MIN
-        {
-            return None;
-        }
-        assembly.make_room(DIRECT_READ_BYTES_MIN, remaining, &mut codec.pool);
-        let space = assembly.space();
-        let len = space.len().min(remaining);
-        Some(&mut space[..len])
-    }
-
-    /// The first `count` bytes of [`payload_space`](Self::payload_space), asked for just before, have been read. Gives the
-    /// message where they end it.
-    ///
-    /// # Errors
-    /// As [`receive`](Self::receive).
-    ///
-    /// # Panics
-    /// Where `count` is more than there was room for.
-    pub fn payload_filled<'a>(
-        &'a mut self,
-        count: usize,
-        codec: &'a mut Codec,
-    ) -> Result<Option<Event<'a>>, Violation> {
-        match self.filled_outcome(count, codec) {
-            Ok(None) => Ok(None),
-            Ok(Some(outcome)) => Ok(Some(self.event(outcome, &mut [], codec))),
-            Err(violation) => Err(self.fail(violation, None, codec)),
-        }
-    }
-
-    fn filled_outcome(
-        &mut self,
-        count: usize,
-        codec: &mut Codec,
-    ) -> Result<Option<Outcome>, Violation> {
-        let partial = self
-            .partial
-            .as_deref_mut()
-            .expect("there was room in a frame");
-        let frame = partial.frame.as_mut().expect("there was room in a frame");
-        assert!(
-            frame.remaining >= count as u64,
-            "more was read than there was room for"
-        );
-        partial.message.accept_space(count, frame.key)?;
-        frame.key = mask::rotate(frame.key, count);
-        frame.remaining -= count as u64;
-        if frame.remaining == 0 {
-            return self.end_frame(codec);
-        }
-        Ok(None)
     }
 
     fn next_outcome(
@@ -394,16 +261,10 @@ impl Protocol {
             mask::apply(payload, key);
         }
         input.position = start + len;
-        let own = if self.deflate.peer_takeover {
-            let contexts = self.contexts.get_or_insert_default();
-            Some(
-                contexts
-                    .decompress
-                    .get_or_insert_with(deflate::decompressor),
-            )
-        } else {
-            None
-        };
+        let own = self
+            .deflate
+            .peer_takeover
+            .then(|| kept_decompressor(&mut self.contexts));
         codec.inflate_with(own, payload, kind == MessageKind::Text)?;
         Ok(Some(Outcome::Message {
             kind,
@@ -444,7 +305,7 @@ impl Protocol {
     }
 
     /// The frame in the partial state is complete.
-    fn end_frame(&mut self, codec: &mut Codec) -> Result<Option<Outcome>, Violation> {
+    pub(super) fn end_frame(&mut self, codec: &mut Codec) -> Result<Option<Outcome>, Violation> {
         let is_discarded = self.flags & CLOSE_SENT != 0;
         let partial = self.partial.as_deref_mut().expect("a frame has begun");
         let frame = partial.frame.take().expect("a frame has begun");
@@ -466,16 +327,10 @@ impl Protocol {
         let message = &mut partial.message;
         let (kind, compressed) = (message.kind, message.compressed);
         let place = if compressed {
-            let own = if self.deflate.peer_takeover {
-                let contexts = self.contexts.get_or_insert_default();
-                Some(
-                    contexts
-                        .decompress
-                        .get_or_insert_with(deflate::decompressor),
-                )
-            } else {
-                None
-            };
+            let own = self
+                .deflate
+                .peer_takeover
+                .then(|| kept_decompressor(&mut self.contexts));
             codec.inflate_with(own, message.assembly.payload(), kind == MessageKind::Text)?;
             message.assembly.release(&mut codec.pool);
             Place::Scratch
@@ -504,7 +359,7 @@ impl Protocol {
     }
 
     /// The event that `outcome` stands for.
-    fn event<'a>(
+    pub(super) fn event<'a>(
         &'a mut self,
         outcome: Outcome,
         buffer: &'a mut [u8],
@@ -587,4 +442,12 @@ fn check_close(opcode: Opcode, payload: &[u8]) -> Result<bool, Violation> {
         close::parse(payload)?;
     }
     Ok(is_close)
+}
+
+/// The decompressor of a connection whose peer keeps its context.
+fn kept_decompressor(contexts: &mut Option<Box<Contexts>>) -> &mut Decompress {
+    let contexts = contexts.get_or_insert_default();
+    contexts
+        .decompress
+        .get_or_insert_with(deflate::decompressor)
 }
