@@ -16,6 +16,7 @@ use flate2::{Compress, Decompress};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::fmt;
+use std::ops::Deref;
 
 /// Limits and choices of the codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Config {
 pub struct Codec {
     pub(crate) config: Config,
     pub(crate) pool: Pool,
-    pub(crate) scratch: Scratch,
+    pub(crate) scratch: ScratchSpace,
     keys: Option<MaskKeys>,
     decompress: Option<Decompress>,
     compress: [Option<Compress>; WINDOWS],
@@ -50,7 +51,7 @@ impl Codec {
         Self {
             config,
             pool: Pool::default(),
-            scratch: Scratch::default(),
+            scratch: ScratchSpace::default(),
             keys: None,
             decompress: None,
             compress: [const { None }; WINDOWS],
@@ -81,22 +82,29 @@ impl Codec {
         self.config
     }
 
-    /// Gives a buffer back to the pool (of those that `Protocol::take_assembled` and `Codec::take_scratch` gave away).
+    /// Gives a buffer back to the pool (of those that `Protocol::take_assembled` gave away).
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         self.pool.give_buffer(buffer);
     }
 
-    /// The buffer of a message whose place is `Scratch`, and where in it the payload begins; at least
-    /// `frame::HEADER_BYTES_MAX` bytes lie in front. To be called before the next `receive`, and to be followed by
-    /// [`Codec::recycle`].
-    pub fn take_scratch(&mut self) -> (Vec<u8>, usize) {
-        self.scratch.assembly.take()
+    /// Lends out the message whose place is `Scratch`, so that it can be read while the codec encodes. To be called
+    /// before the next `receive`, and to be followed by [`Codec::give_scratch`].
+    #[must_use]
+    pub fn take_scratch(&mut self) -> Scratch {
+        Scratch(std::mem::take(&mut self.scratch.assembly))
+    }
+
+    /// Takes the scratch space back.
+    pub fn give_scratch(&mut self, scratch: Scratch) {
+        let Scratch(mut assembly) = scratch;
+        std::mem::swap(&mut self.scratch.assembly, &mut assembly);
+        assembly.release(&mut self.pool);
     }
 
     /// Frees what is kept for later use: buffers, scratch space, compressors. For a time when nothing happens.
     pub fn trim(&mut self) {
         self.pool.trim();
-        self.scratch = Scratch::default();
+        self.scratch = ScratchSpace::default();
         self.decompress = None;
         self.compress = [const { None }; WINDOWS];
     }
@@ -236,15 +244,27 @@ impl Codec {
     }
 }
 
+/// A message lent out of the scratch space.
+#[derive(Debug)]
+pub struct Scratch(Assembly);
+
+impl Deref for Scratch {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.payload()
+    }
+}
+
 /// Where messages are inflated.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
+pub(crate) struct ScratchSpace {
     pub(crate) assembly: Assembly,
     messages: u32,
     longest: usize,
 }
 
-impl Scratch {
+impl ScratchSpace {
     /// Notes what the message needed.
     fn used(&mut self) {
         self.longest = self.longest.max(self.assembly.len());

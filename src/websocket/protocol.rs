@@ -289,7 +289,7 @@ impl Protocol {
     /// Whether [`send_message`](Self::send_message) would try to compress a message of `len` bytes.
     #[inline]
     #[must_use]
-    pub fn compresses(&self, len: usize, codec: &Codec) -> bool {
+    pub fn deflates(&self, len: usize, codec: &Codec) -> bool {
         self.deflate.agreed && codec.is_worth_compressing(len, self.deflate.own_window_bits)
     }
 

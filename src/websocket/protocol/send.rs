@@ -24,7 +24,7 @@ impl Protocol {
         if !self.is_open() {
             return;
         }
-        if self.compresses(payload.len(), codec) && self.send_deflated(kind, payload, codec, out) {
+        if self.deflates(payload.len(), codec) && self.send_deflated(kind, payload, codec, out) {
             return;
         }
         self.send_frame(kind.opcode(), payload, codec, out);

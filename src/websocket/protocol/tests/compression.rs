@@ -124,7 +124,7 @@ fn a_window_that_zlib_cannot_make_is_answered_with_plain_messages() {
     let (_, mut server) = pair(params);
     assert_eq!(send(&mut server, &[b'x'; 100]), plain(0x81, &[b'x'; 100]));
     assert_eq!(server.protocol.shared_window_bits(), None);
-    assert!(!server.protocol.compresses(100, &server.codec));
+    assert!(!server.protocol.deflates(100, &server.codec));
 }
 
 #[test]
