@@ -1,0 +1,58 @@
+//! Replays the committed fuzz corpus of the protocol core on stable: every file of `fuzz/corpus/<target>/` goes through
+//! the property that the fuzz target of that name checks.
+
+// The properties are `pub` for the fuzz targets, which include the same files.
+#![allow(unreachable_pub)]
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/properties/deflate.rs"]
+mod deflate;
+#[path = "../fuzz/properties/frame.rs"]
+mod frame;
+#[path = "../fuzz/properties/stream.rs"]
+mod stream;
+#[path = "../fuzz/properties/utf8.rs"]
+mod utf8;
+
+/// Runs `check` over every seed of `target`; a target without seeds fails, for it would test nothing.
+#[expect(
+    clippy::print_stdout,
+    reason = "names the seed at which a check failed"
+)]
+fn replay(target: &str, check: impl Fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let mut seeds: Vec<_> = fs::read_dir(&directory)
+        .expect("the corpus is committed")
+        .map(|entry| entry.expect("a readable directory").path())
+        .collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "no seed in {}", directory.display());
+    for seed in seeds {
+        println!("{}", seed.display());
+        check(&fs::read(&seed).expect("a readable seed"));
+    }
+}
+
+#[test]
+fn frame() {
+    replay("frame", frame::check);
+}
+
+#[test]
+fn stream() {
+    replay("stream", stream::check);
+}
+
+#[test]
+fn deflate() {
+    replay("deflate", deflate::check);
+}
+
+#[test]
+fn utf8() {
+    replay("utf8", utf8::check);
+}
