@@ -179,17 +179,15 @@ impl Violation {
             Self::Masked => "A server must not mask its frames.",
             Self::NonMinimalLength => "A frame's length is written in more bytes than it needs.",
             Self::LengthTopBit => "A frame's 64-bit length has its top bit set.",
-            Self::MessageTooBig => "The message is larger than this server accepts.",
-            Self::TooManyFrames => "The message has more frames than this server accepts.",
-            Self::TooManyEmptyFrames => {
-                "The message has more empty frames than this server accepts."
-            }
+            Self::MessageTooBig => "The message is larger than is accepted here.",
+            Self::TooManyFrames => "The message has more frames than are accepted here.",
+            Self::TooManyEmptyFrames => "The message has more empty frames than are accepted here.",
             Self::CloseTooShort => "A Close frame must be empty or begin with a code of two bytes.",
             Self::InvalidCloseCode => "The Close frame's code must not be sent.",
             Self::InvalidCloseReason => "The Close frame's reason is not UTF-8.",
             Self::InvalidText => "The text message is not UTF-8.",
             Self::InvalidDeflate => "The compressed message cannot be inflated.",
-            Self::InflatedTooBig => "The message inflates to more than this server accepts.",
+            Self::InflatedTooBig => "The message inflates to more than is accepted here.",
         }
     }
 }
