@@ -382,3 +382,6 @@ impl<S: Session, T: Transport> Engine<S, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 mod connection;
 mod engine;
 mod mailbox;
+mod memory;
 mod output;
 mod poller;
 mod queue;
@@ -21,6 +22,7 @@ mod wheel;
 pub use connection::Detached;
 pub use engine::{Engine, Limits};
 pub use mailbox::Mailbox;
+pub use memory::{MemoryPeer, MemoryTransport};
 pub use output::Output;
 pub use poller::{Command, Reactor};
 pub use readiness::Readiness;

@@ -80,7 +80,10 @@ impl Acceptor {
                     poll.registry().register(unix, token, Interest::READABLE)?;
                 }
             }
-            doors.push(Door { listener, is_ready: true });
+            doors.push(Door {
+                listener,
+                is_ready: true,
+            });
         }
         Ok(Self {
             poll,
@@ -145,7 +148,13 @@ impl Acceptor {
         self.retry_at = None;
         while let Some(command) = self.mailbox.take() {
             match command {
-                AcceptorCommand::Configure(config) => self.config = config,
+                AcceptorCommand::Configure(mut config) => {
+                    // A listener does not turn from plain to TLS, or back, while it listens.
+                    if config.tls.is_some() != self.config.tls.is_some() {
+                        config.tls.clone_from(&self.config.tls);
+                    }
+                    self.config = config;
+                }
                 AcceptorCommand::StopAfter(grace) => self.stop_at = Some(Instant::now() + grace),
             }
         }
@@ -201,7 +210,10 @@ impl Acceptor {
         };
         let session = GatewaySession::new(client, verdict, counted);
         let worker = self.node.admission.assign();
-        if self.workers[worker].send(Command::Open(stream, session)).is_err() {
+        if self.workers[worker]
+            .send(Command::Open(stream, session))
+            .is_err()
+        {
             self.node.admission.unassign(worker);
             self.leave(verdict, counted);
             log::warn!("dropped: address={client}, the mailbox of worker {worker} is full");
@@ -232,7 +244,10 @@ impl Acceptor {
 
     fn log_trouble(&mut self, error: &io::Error) {
         let now = Instant::now();
-        if self.trouble_logged_at.is_none_or(|at| now - at >= TROUBLE_LOG_INTERVAL) {
+        if self
+            .trouble_logged_at
+            .is_none_or(|at| now - at >= TROUBLE_LOG_INTERVAL)
+        {
             self.trouble_logged_at = Some(now);
             log::error!("connections cannot be accepted for now: {error}");
         }

@@ -58,7 +58,11 @@ impl Drop for Listener {
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_nonblocking(true)?;
     // A restart must not wait for connections of the last run that are in TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -97,8 +101,9 @@ mod tests {
     #[test]
     fn accepted_sockets_inherit_the_options() {
         let address = ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let Listener::Tcp(listener) = Listener::bind(&address).expect("bound") else {
-            panic!("not TCP");
+        let listener = Listener::bind(&address).expect("bound");
+        let Listener::Tcp(listener) = &listener else {
+            panic!("not TCP")
         };
         let client = TcpStream::connect(listener.local_addr().expect("address")).expect("client");
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
@@ -114,8 +119,14 @@ mod tests {
         };
         let accepted = socket2::SockRef::from(&accepted);
         assert!(accepted.tcp_nodelay().expect("option"));
-        assert_eq!(accepted.tcp_notsent_lowat().expect("option"), NOTSENT_LOWAT_BYTES);
-        assert_eq!(accepted.tcp_user_timeout().expect("option"), Some(TCP_USER_TIMEOUT));
+        assert_eq!(
+            accepted.tcp_notsent_lowat().expect("option"),
+            NOTSENT_LOWAT_BYTES
+        );
+        assert_eq!(
+            accepted.tcp_user_timeout().expect("option"),
+            Some(TCP_USER_TIMEOUT)
+        );
         drop(client);
     }
 

@@ -1,23 +1,45 @@
 //! Settings to running threads: acceptor, workers, signals, drain.
 
+mod acceptor;
+mod listeners;
 pub mod logging;
 pub mod open_files;
+mod running;
 pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod tls_files;
+mod translate;
+
+use std::fmt;
+use std::io;
 
 use settings::{Arguments, Loaded};
+use tls_files::TlsFilesError;
 
 /// Why the server cannot start or had to stop. `Display` gives one line.
 #[derive(Debug)]
-pub enum StartError {}
+pub enum StartError {
+    /// An address that cannot be listened on.
+    Listen(String, io::Error),
+    /// Certificate or key.
+    Tls(TlsFilesError),
+    /// A poller, a thread, a signal handler that the system does not give.
+    System(io::Error),
+    /// A second signal while connections were still being sent away.
+    Interrupted,
+}
 
 impl std::error::Error for StartError {}
 
-impl std::fmt::Display for StartError {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match *self {}
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Tls(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the system gives too little to start: {error}"),
+            Self::Interrupted => f.write_str("stopped before every connection was sent away"),
+        }
     }
 }
 
@@ -27,6 +49,5 @@ impl std::fmt::Display for StartError {
 /// # Errors
 /// A start that cannot work, such as a port that is taken.
 pub fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), StartError> {
-    let _ = (loaded, arguments);
-    todo!()
+    running::run(loaded, arguments)
 }

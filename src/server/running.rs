@@ -104,14 +104,22 @@ fn join(thread: JoinHandle<()>) {
 
 fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     let settings = &loaded.settings;
-    let tls = settings.tls.as_ref().map(tls_files::load).transpose().map_err(StartError::Tls)?;
+    let tls = settings
+        .tls
+        .as_ref()
+        .map(tls_files::load)
+        .transpose()
+        .map_err(StartError::Tls)?;
     let mut listeners = Vec::new();
     for address in &settings.listen {
         let listener = Listener::bind(address)
             .map_err(|error| StartError::Listen(address.to_string(), error))?;
         listeners.push(listener);
     }
-    let names: Vec<_> = listeners.iter().map(|listener| listener.name(tls.is_some())).collect();
+    let names: Vec<_> = listeners
+        .iter()
+        .map(|listener| listener.name(tls.is_some()))
+        .collect();
     let admission = Admission::new(
         settings.workers,
         settings.connections_max,
@@ -127,9 +135,17 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         reactors.push(reactor);
     }
     let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
-    let acceptor_config = AcceptorConfig { proxies: settings.trusted_proxies.clone(), tls };
-    let acceptor = Acceptor::new(listeners, acceptor_config, Arc::clone(&node), workers.clone())
-        .map_err(StartError::System)?;
+    let acceptor_config = AcceptorConfig {
+        proxies: settings.trusted_proxies.clone(),
+        tls,
+    };
+    let acceptor = Acceptor::new(
+        listeners,
+        acceptor_config,
+        Arc::clone(&node),
+        workers.clone(),
+    )
+    .map_err(StartError::System)?;
     let mailbox = acceptor.mailbox();
     let freed = acceptor.mailbox();
     node.connect(workers.clone(), move || freed.wake());
@@ -139,12 +155,24 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         .enumerate()
         .map(|(worker, reactor)| serve(format!("worker-{worker}"), move || reactor.run()))
         .collect::<Result<_, _>>()?;
-    let threads = Threads { acceptor, workers: worker_threads };
+    let threads = Threads {
+        acceptor,
+        workers: worker_threads,
+    };
     for name in names {
         log::info!("listening on {name}");
     }
     let farewell = Farewell::default();
-    Ok((Server { node, workers, acceptor: mailbox, loaded, farewell }, threads))
+    Ok((
+        Server {
+            node,
+            workers,
+            acceptor: mailbox,
+            loaded,
+            farewell,
+        },
+        threads,
+    ))
 }
 
 /// A thread without which nothing can be served: its failure ends the process.
@@ -161,10 +189,7 @@ fn serve(
     })
 }
 
-fn spawn(
-    name: &str,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
@@ -181,7 +206,13 @@ impl Server {
             Ok(loaded) => loaded,
             Err(error) => return log::error!("not reloaded: {error}"),
         };
-        let tls = match loaded.settings.tls.as_ref().map(tls_files::load).transpose() {
+        let tls = match loaded
+            .settings
+            .tls
+            .as_ref()
+            .map(tls_files::load)
+            .transpose()
+        {
             Ok(tls) => tls,
             Err(error) => return log::error!("not reloaded: {error}"),
         };
@@ -191,10 +222,16 @@ impl Server {
         // What needs a restart stays as it was.
         let mut settings = loaded.settings.clone();
         settings.routes.clone_from(&self.loaded.settings.routes);
-        let config = AcceptorConfig { proxies: settings.trusted_proxies.clone(), tls };
+        let config = AcceptorConfig {
+            proxies: settings.trusted_proxies.clone(),
+            tls,
+        };
         deliver(&self.acceptor, AcceptorCommand::Configure(config));
         let admission = &self.node.admission;
-        admission.set_limits(settings.connections_max, settings.connections_per_address_max);
+        admission.set_limits(
+            settings.connections_max,
+            settings.connections_per_address_max,
+        );
         let config = Arc::new(translate::gateway(&settings));
         for worker in &self.workers {
             deliver(worker, Command::Limits(translate::limits(&settings)));
@@ -210,7 +247,10 @@ impl Server {
     fn drain(&self) {
         let period = self.loaded.settings.drain_period;
         let connections = self.node.admission.admitted();
-        log::info!("draining {connections} connections within {} s", period.as_secs_f64());
+        log::info!(
+            "draining {connections} connections within {} s",
+            period.as_secs_f64()
+        );
         self.node.begin_draining();
         self.farewell.get_or_init(|| (Instant::now(), period));
         let grace = period.mul_f64(GRACE_SHARE).min(GRACE_MAX);

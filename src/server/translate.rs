@@ -24,7 +24,8 @@ pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
             compression_level: compression.level,
         },
         handshake_timeout: settings.handshake_timeout,
-        heartbeat_interval: Some(settings.heartbeat_interval).filter(|interval| !interval.is_zero()),
+        heartbeat_interval: Some(settings.heartbeat_interval)
+            .filter(|interval| !interval.is_zero()),
         heartbeat_timeout: settings.heartbeat_timeout,
         close_timeout: settings.close_timeout,
     }

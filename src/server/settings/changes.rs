@@ -1,5 +1,7 @@
 //! What a reload changes: old settings against new ones.
 
+use std::fmt;
+
 use super::table::{Key, Setting};
 use super::{Loaded, Value};
 
@@ -14,6 +16,23 @@ pub struct Change {
     pub to: String,
     /// Whether a running server takes it; otherwise it waits for the next start.
     pub at_run_time: bool,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            setting,
+            from,
+            to,
+            at_run_time,
+        } = self;
+        write!(f, "{} changes from {from} to {to}", setting.environment)?;
+        if *at_run_time {
+            Ok(())
+        } else {
+            f.write_str(" at the next start")
+        }
+    }
 }
 
 /// The settings that differ, in the order of the table. Certificates are to be read again at every reload, also

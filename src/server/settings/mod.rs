@@ -19,6 +19,7 @@ mod docs_tests;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::auth::origin::OriginPolicy;
 use crate::http::forwarded::TrustedProxies;
 use crate::server::logging::escape::Escaped;
 
+pub use crate::gateway::{EndpointKind, Route};
 pub use changes::{Change, reloadable_changes};
 pub use error::SettingsError;
 pub use sources::{Arguments, Context, Source};
@@ -42,22 +44,13 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
-/// What a route does with the connections that come to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndpointKind {
-    /// Every message goes back to its sender.
-    Echo,
-    /// Every message goes to every connection on the route, its sender included.
-    Broadcast,
-}
-
-/// One row of the route table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Exact path, begins with `/`.
-    pub path: String,
-    /// What lives there.
-    pub endpoint: EndpointKind,
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// permessage-deflate (RFC 7692).
