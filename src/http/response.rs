@@ -6,8 +6,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// A response that is complete in memory.
 #[derive(Debug, Clone, Default)]
 pub struct Response<'a> {
-    /// Status code, 200 to 599: 100 is [`CONTINUE`], and a 101 is written by
-    /// [`crate::websocket::handshake::Accepted::write`] alone.
+    /// Status code, 200 to 599: 100 is [`CONTINUE`], and a 101 is written by the opening handshake of `websocket` alone.
     pub status: u16,
     /// `Content-Type`; none where empty.
     pub content_type: &'a str,
