@@ -18,6 +18,8 @@
 //! **A message goes out to many:** it is encoded once per distinct encoding, goes as one shared publication to
 //! the mailbox of each worker that has a receiver, and is queued there to each of that worker's own.
 
+#![forbid(unsafe_code)]
+
 pub mod auth;
 pub mod buffer;
 pub mod cli;

@@ -42,3 +42,26 @@ pub const LOG_MESSAGE_BYTES_MAX: usize = 4_096;
 pub const LOG_VALUE_BYTES_MAX: usize = 1_024;
 /// Bytes that the log thread writes at once.
 pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the reason in a Close frame: a control payload less the code.
+pub const CLOSE_REASON_BYTES_MAX: usize = CONTROL_PAYLOAD_BYTES_MAX - 2;
+/// Capacity of the assembly buffer that an unfinished message starts with.
+pub const ASSEMBLY_SMALL_BYTES: usize = 2 * 1024;
+/// Unused assembly buffers of `ASSEMBLY_SMALL_BYTES` that a codec keeps.
+pub const ASSEMBLY_SMALL_POOLED_MAX: usize = 256;
+/// Unused larger assembly buffers that a codec keeps.
+pub const ASSEMBLY_LARGE_POOLED_MAX: usize = 32;
+/// Bytes of all unused larger assembly buffers that a codec keeps.
+pub const ASSEMBLY_LARGE_POOLED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many times what has arrived of a message a kept buffer may measure to be lent for it.
+pub const ASSEMBLY_REUSE_FACTOR_MAX: usize = 8;
+/// Unused states of unfinished frames that a codec keeps.
+pub const PARTIALS_POOLED_MAX: usize = 256;
+/// Bytes of a message that must have arrived, and of its frame that must be missing, before the rest may be read
+/// straight into its assembly buffer.
+pub const DIRECT_READ_BYTES_MIN: usize = 16 * 1024;
+/// Bytes that are inflated before the limit and the UTF-8 are checked again.
+pub const INFLATE_STEP_BYTES: usize = 64 * 1024;
+/// Scratch space that a codec keeps although no recent message needed it.
+pub const SCRATCH_IDLE_BYTES_MAX: usize = 64 * 1024;
+/// Inflated messages after which the scratch space is measured against what they needed.
+pub const SCRATCH_REVIEW_MESSAGES: u32 = 256;

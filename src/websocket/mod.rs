@@ -10,5 +10,17 @@ pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod mask;
+mod pool;
 pub mod protocol;
 pub mod utf8;
+
+/// How the property tests of this floor run: each time the same cases; the fuzz targets look for new ones.
+#[cfg(test)]
+fn properties(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases,
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(6455),
+        ..proptest::test_runner::Config::default()
+    }
+}

@@ -1,8 +1,23 @@
 //! One WebSocket connection as a value: server or client role, no I/O (RFC 6455 sections 5 to 8).
+//!
+//! The types of the seam and the state between calls live here, receiving in `whole`, `receive` and `direct`, sending in
+//! `send`. No clock:
+//! the time that a message or a close handshake may take is the caller's to watch.
 
+mod direct;
+mod receive;
+mod send;
+#[cfg(test)]
+mod tests;
+mod whole;
+
+use super::assembler::{Assembly, Partial};
 use super::close::{CloseCode, Violation};
 use super::codec::Codec;
+use super::deflate::{COMPRESS_WINDOW_BITS_MIN, Contexts};
 use super::extension::DeflateParams;
+use super::frame::{HeaderBytes, Opcode, encode_header};
+use super::utf8;
 
 /// Which end of the connection this is; a client masks what it sends (section 5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +35,18 @@ pub enum MessageKind {
     Text,
     /// Bytes.
     Binary,
+}
+
+impl MessageKind {
+    /// The opcode of its first frame.
+    #[inline]
+    #[must_use]
+    pub fn opcode(self) -> Opcode {
+        match self {
+            Self::Text => Opcode::Text,
+            Self::Binary => Opcode::Binary,
+        }
+    }
 }
 
 /// Bytes that arrived, consumed from the front.
@@ -68,8 +95,8 @@ impl<'b> Input<'b> {
 /// Where the payload of a message lies, so that it can be sent on from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In the input's buffer at `start`; at least the longest unmasked header for `len` bytes lies in front of it, free
-    /// to be overwritten (the peer's own header and mask stood there).
+    /// In the input's buffer at `start`; at least the unmasked header for `len` bytes has room in front of it, free
+    /// to be overwritten: the peer's own header stood there, which is exactly as long, and in the server role its mask key.
     Input {
         /// Offset in `Input::buffer`.
         start: usize,
@@ -78,7 +105,7 @@ pub enum Place {
     },
     /// In a buffer of its own that `Protocol::take_assembled` gives away.
     Assembled,
-    /// In the codec's scratch space, until its next use.
+    /// In the codec's scratch space, until its next use; `Codec::take_scratch` gives it away.
     Scratch,
 }
 
@@ -113,14 +140,89 @@ pub enum Event<'a> {
     },
 }
 
-/// One connection. See the module for the order of calls.
+/// One connection.
+///
+/// The order of calls: bytes that arrive go to [`receive`](Self::receive), again and again with the same `Input` until it gives
+/// `None`; that last call also gives back what the connection borrowed from the codec, so that an idle one owns no
+/// buffer. Between two calls the `send_*` functions append what is to be written.
+///
+/// * A ping is answered by `send_pong`.
+/// * A Close is answered by `send_close`, after which [`is_closed`](Self::is_closed).
+/// * A violation is answered by `send_close` with its code and sentence.
+/// * After `send_close` nothing else is sent, and of what arrives only control frames are told.
+/// * Before it is dropped, [`release`](Self::release) gives back what it still holds of the pool.
+///
+/// It is 24 bytes, and owns memory only in the middle of a frame or a message, or where contexts are kept between
+/// compressed messages.
 #[derive(Debug)]
-pub struct Protocol {}
+pub struct Protocol {
+    /// What is unfinished, or was just delivered from there.
+    partial: Option<Box<Partial>>,
+    contexts: Option<Box<Contexts>>,
+    deflate: Deflate,
+    role: Role,
+    flags: u8,
+}
+
+/// We have sent a Close.
+const CLOSE_SENT: u8 = 1;
+/// The peer has sent a Close.
+const CLOSE_RECEIVED: u8 = 2;
+/// The peer has broken a rule.
+const FAILED: u8 = 4;
+/// A data frame has begun a message that has not ended. Kept although what arrives is discarded.
+const MID_MESSAGE: u8 = 8;
+
+/// What was agreed, from our side.
+#[derive(Debug, Clone, Copy)]
+struct Deflate {
+    agreed: bool,
+    own_window_bits: u8,
+    own_takeover: bool,
+    peer_takeover: bool,
+}
+
+impl Deflate {
+    const NONE: Self = Self {
+        agreed: false,
+        own_window_bits: 0,
+        own_takeover: false,
+        peer_takeover: false,
+    };
+
+    fn new(role: Role, params: DeflateParams) -> Self {
+        let server = (
+            params.server_max_window_bits,
+            !params.server_no_context_takeover,
+        );
+        let client = (
+            params.client_max_window_bits,
+            !params.client_no_context_takeover,
+        );
+        let (own, peer) = match role {
+            Role::Server => (server, client),
+            Role::Client => (client, server),
+        };
+        Self {
+            agreed: true,
+            own_window_bits: own.0,
+            own_takeover: own.1,
+            peer_takeover: peer.1,
+        }
+    }
+}
 
 impl Protocol {
-    /// A connection right after its handshake.
-    pub fn new(_role: Role, _deflate: Option<DeflateParams>) -> Self {
-        todo!()
+    /// A connection right after its handshake. One in the client role has to be given a codec with a mask seed.
+    #[must_use]
+    pub fn new(role: Role, deflate: Option<DeflateParams>) -> Self {
+        Self {
+            partial: None,
+            contexts: None,
+            deflate: deflate.map_or(Deflate::NONE, |params| Deflate::new(role, params)),
+            role,
+            flags: 0,
+        }
     }
 
     /// Consumes from `input` up to the next event; `None` when all is consumed. Frames that are not complete
@@ -128,64 +230,118 @@ impl Protocol {
     ///
     /// # Errors
     /// The first rule that the peer breaks. From then on everything received is swallowed.
+    #[inline]
     pub fn receive<'a>(
         &'a mut self,
-        _input: &'a mut Input<'_>,
-        _codec: &'a mut Codec,
+        input: &'a mut Input<'_>,
+        codec: &'a mut Codec,
     ) -> Result<Option<Event<'a>>, Violation> {
-        todo!()
+        if self.flags == 0 && self.partial.is_none() {
+            if let Some(whole) = whole::whole_message(input, self.role, codec) {
+                let range = whole.start..whole.start + whole.len;
+                if whole.is_unchecked_text && !utf8::is_valid(&input.bytes[range.clone()]) {
+                    return Err(self.fail(Violation::InvalidText, Some(input), codec));
+                }
+                let payload = &mut input.bytes[range];
+                return Ok(Some(Event::Message(Message {
+                    kind: whole.kind,
+                    payload,
+                    place: Place::Input {
+                        start: whole.start,
+                        len: whole.len,
+                    },
+                    compressed: false,
+                })));
+            }
+            if input.is_empty() {
+                return Ok(None);
+            }
+        }
+        self.receive_any(input, codec)
     }
 
     /// The buffer of a message whose place is `Assembled`, and where in it the payload begins; at least
-    /// `frame::HEADER_BYTES_MAX` bytes lie in front. To be called before the next `receive`.
+    /// `frame::HEADER_BYTES_MAX` bytes lie in front. To be called before the next `receive`, and to be followed by
+    /// `Codec::recycle` when the buffer is done with.
     pub fn take_assembled(&mut self) -> (Vec<u8>, usize) {
-        todo!()
+        match &mut self.partial {
+            Some(partial) if partial.delivered => partial.message.assembly.take(),
+            _ => Assembly::default().take(),
+        }
     }
 
-    /// Appends a message as one frame, compressed where that was agreed and is worth it.
-    pub fn send_message(
-        &mut self,
-        _kind: MessageKind,
-        _payload: &[u8],
-        _codec: &mut Codec,
-        _out: &mut Vec<u8>,
-    ) {
-        todo!()
+    /// Gives back to the pool what is held of it. For the end of the connection.
+    pub fn release(&mut self, codec: &mut Codec) {
+        if let Some(partial) = self.partial.take() {
+            codec.pool.give_partial(partial);
+        }
     }
 
-    /// Appends a ping; `payload` is at most 125 bytes.
-    pub fn send_ping(&mut self, _payload: &[u8], _codec: &mut Codec, _out: &mut Vec<u8>) {
-        todo!()
+    /// The header of an uncompressed message of `len` bytes, to be written in front of a payload where it lies. Server role, and
+    /// only while [`is_open`](Self::is_open).
+    #[inline]
+    #[must_use]
+    pub fn message_header(&self, kind: MessageKind, len: usize) -> HeaderBytes {
+        debug_assert!(self.role == Role::Server, "what a client sends is masked");
+        encode_header(kind.opcode(), true, false, len as u64, None)
     }
 
-    /// Appends a pong; `payload` is at most 125 bytes.
-    pub fn send_pong(&mut self, _payload: &[u8], _codec: &mut Codec, _out: &mut Vec<u8>) {
-        todo!()
+    /// Whether [`send_message`](Self::send_message) would try to compress a message of `len` bytes.
+    #[inline]
+    #[must_use]
+    pub fn deflates(&self, len: usize, codec: &Codec) -> bool {
+        self.deflate.agreed && codec.is_worth_compressing(len, self.deflate.own_window_bits)
     }
 
-    /// Appends a Close, unless one was sent before. `NO_STATUS` sends an empty one. `reason` is cut to 123 bytes.
-    pub fn send_close(
-        &mut self,
-        _code: CloseCode,
-        _reason: &str,
-        _codec: &mut Codec,
-        _out: &mut Vec<u8>,
-    ) {
-        todo!()
+    /// The window of which this connection takes shared messages from `Codec::encode_message`; `None` where only plain
+    /// ones fit: nothing was agreed, or our side keeps its context.
+    #[must_use]
+    pub fn shared_window_bits(&self) -> Option<u8> {
+        let deflate = self.deflate;
+        (deflate.agreed && !deflate.own_takeover && self.role == Role::Server)
+            .then_some(deflate.own_window_bits)
+            .filter(|&bits| bits >= COMPRESS_WINDOW_BITS_MIN)
     }
 
-    /// Whether messages may still be sent.
+    /// Whether messages may still be sent: no Close has passed in either direction, and no rule was broken.
+    #[inline]
+    #[must_use]
     pub fn is_open(&self) -> bool {
-        todo!()
+        self.flags & (CLOSE_SENT | CLOSE_RECEIVED | FAILED) == 0
     }
 
-    /// Whether both Close frames have passed: TCP may end (section 7.1.1).
+    /// Whether both Close frames have passed: TCP may end (section 7.1.1). After a violation none is expected of the
+    /// peer.
+    #[inline]
+    #[must_use]
     pub fn is_closed(&self) -> bool {
-        todo!()
+        self.flags & CLOSE_SENT != 0 && self.flags & (CLOSE_RECEIVED | FAILED) != 0
     }
 
-    /// Whether a message has begun and not ended.
+    /// Whether a message or a frame has begun and not ended; the caller may limit for how long.
+    #[inline]
+    #[must_use]
     pub fn is_mid_message(&self) -> bool {
-        todo!()
+        self.flags & MID_MESSAGE != 0
+            || self
+                .partial
+                .as_ref()
+                .is_some_and(|partial| !partial.is_between_frames())
+    }
+
+    /// Notes a broken rule; what is still there is swallowed.
+    #[cold]
+    fn fail(
+        &mut self,
+        violation: Violation,
+        input: Option<&mut Input<'_>>,
+        codec: &mut Codec,
+    ) -> Violation {
+        self.flags = (self.flags | FAILED) & !MID_MESSAGE;
+        self.release(codec);
+        if let Some(input) = input {
+            input.position = input.bytes.len();
+        }
+        violation
     }
 }

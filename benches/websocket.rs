@@ -1,0 +1,293 @@
+//! The protocol core: `cargo bench --bench websocket`.
+#![allow(
+    missing_docs,
+    reason = "criterion's macros make undocumented functions"
+)]
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use tidegate::websocket::codec::{Codec, Config};
+use tidegate::websocket::extension::DeflateParams;
+use tidegate::websocket::frame::{Header, Opcode, Rules, encode_header};
+use tidegate::websocket::mask;
+use tidegate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol, Role};
+use tidegate::websocket::utf8::{self, Utf8Stream};
+
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+const CONFIG: Config = Config {
+    message_bytes_max: 1 << 20,
+    compression_bytes_min: 32,
+    compression_level: 6,
+};
+const NO_TAKEOVER: DeflateParams = DeflateParams {
+    server_no_context_takeover: true,
+    client_no_context_takeover: true,
+    server_max_window_bits: 15,
+    client_max_window_bits: 15,
+};
+const TAKEOVER: DeflateParams = DeflateParams {
+    server_no_context_takeover: false,
+    client_no_context_takeover: false,
+    ..NO_TAKEOVER
+};
+
+fn masks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("mask");
+    for len in [16usize, 128, 4096, 65536] {
+        group.throughput(Throughput::Bytes(len as u64));
+        let from = vec![0x17u8; len];
+        let mut bytes = from.clone();
+        group.bench_function(BenchmarkId::new("apply", len), |b| {
+            b.iter(|| mask::apply(black_box(&mut bytes), black_box(KEY)));
+        });
+        group.bench_function(BenchmarkId::new("apply_ascii", len), |b| {
+            b.iter(|| mask::apply_ascii(black_box(&mut bytes), black_box(KEY)));
+        });
+        group.bench_function(BenchmarkId::new("copy_ascii", len), |b| {
+            b.iter(|| mask::copy_ascii(black_box(&from), black_box(&mut bytes), black_box(KEY)));
+        });
+        group.bench_function(BenchmarkId::new("memcpy, to compare", len), |b| {
+            b.iter(|| black_box(&mut bytes).copy_from_slice(black_box(&from)));
+        });
+    }
+    group.finish();
+}
+
+fn frames(c: &mut Criterion) {
+    let rules = Rules {
+        masked: true,
+        deflate: false,
+        mid_message: false,
+        payload_bytes_max: 1 << 20,
+        compressed_bytes_max: 1 << 20,
+    };
+    let mut group = c.benchmark_group("frame");
+    for length in [100u64, 1000, 100_000] {
+        let header = encode_header(Opcode::Text, true, false, length, Some(KEY));
+        group.bench_function(BenchmarkId::new("decode", length), |b| {
+            b.iter(|| Header::decode(black_box(header.as_slice()), black_box(&rules)));
+        });
+        group.bench_function(BenchmarkId::new("encode", length), |b| {
+            b.iter(|| encode_header(Opcode::Text, true, false, black_box(length), None));
+        });
+    }
+    group.finish();
+}
+
+fn texts(c: &mut Criterion) {
+    let mut group = c.benchmark_group("utf8");
+    let samples = [
+        ("ascii", "plain text ".repeat(1490)),
+        ("mixed", "t\u{e9}xt \u{20ac} \u{1f30a} ".repeat(1093)),
+    ];
+    for (name, text) in &samples {
+        let bytes = text.as_bytes();
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(BenchmarkId::new("whole", name), |b| {
+            b.iter(|| utf8::is_valid(black_box(bytes)));
+        });
+        group.bench_function(BenchmarkId::new("in pieces of 1000", name), |b| {
+            b.iter(|| {
+                let mut stream = Utf8Stream::new();
+                for piece in bytes.chunks(1000) {
+                    stream.feed(black_box(piece)).expect("valid");
+                }
+                stream.finish()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Text as applications send it.
+fn json(len: usize) -> Vec<u8> {
+    let mut text = String::new();
+    for n in 0.. {
+        if text.len() >= len {
+            break;
+        }
+        text.push_str(&format!(
+            "{{\"id\":{n},\"user\":\"u{}\",\"text\":\"hello there\"}},",
+            n * 7919 % 1000
+        ));
+    }
+    text.truncate(len);
+    text.into_bytes()
+}
+
+fn compression(c: &mut Criterion) {
+    let mut group = c.benchmark_group("deflate");
+    for (name, params) in [("no takeover", NO_TAKEOVER), ("takeover", TAKEOVER)] {
+        for len in [128usize, 16 * 1024] {
+            let payload = json(len);
+            group.throughput(Throughput::Bytes(len as u64));
+            let mut codec = Codec::with_mask_seed(CONFIG, [1; 32]);
+            let mut server = Protocol::new(Role::Server, Some(params));
+            let mut out = Vec::new();
+            group.bench_function(BenchmarkId::new(format!("send, {name}"), len), |b| {
+                b.iter(|| {
+                    out.clear();
+                    server.send_message(
+                        MessageKind::Text,
+                        black_box(&payload),
+                        &mut codec,
+                        &mut out,
+                    );
+                    out.len()
+                });
+            });
+        }
+    }
+    for len in [128usize, 16 * 1024] {
+        let payload = json(len);
+        group.throughput(Throughput::Bytes(len as u64));
+        let mut codec = Codec::with_mask_seed(CONFIG, [1; 32]);
+        let mut frame = Vec::new();
+        Protocol::new(Role::Client, Some(NO_TAKEOVER)).send_message(
+            MessageKind::Text,
+            &payload,
+            &mut codec,
+            &mut frame,
+        );
+        let mut server = Protocol::new(Role::Server, Some(NO_TAKEOVER));
+        let mut buffer = frame.clone();
+        group.bench_function(BenchmarkId::new("receive, no takeover", len), |b| {
+            b.iter(|| {
+                buffer.copy_from_slice(&frame);
+                receive_all(&mut server, &mut buffer, &mut codec)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Receives everything, takes nothing, and says how many bytes of messages there were.
+#[inline]
+fn receive_all(protocol: &mut Protocol, bytes: &mut [u8], codec: &mut Codec) -> usize {
+    let mut input = Input::new(bytes);
+    let mut total = 0;
+    while let Some(event) = protocol.receive(&mut input, codec).expect("valid") {
+        if let Event::Message(message) = event {
+            total += message.payload.len();
+        }
+    }
+    total
+}
+
+fn frame(kind: MessageKind, payload: &[u8]) -> Vec<u8> {
+    let mut codec = Codec::with_mask_seed(CONFIG, [1; 32]);
+    let mut out = Vec::new();
+    Protocol::new(Role::Client, None).send_message(kind, payload, &mut codec, &mut out);
+    out
+}
+
+fn receiving(c: &mut Criterion) {
+    let mut codec = Codec::new(CONFIG);
+    let mut server = Protocol::new(Role::Server, None);
+    let mut group = c.benchmark_group("receive");
+    for (name, kind, len, count) in [
+        ("16 texts of 128", MessageKind::Text, 128, 16),
+        ("16 binaries of 128", MessageKind::Binary, 128, 16),
+        ("16 texts of 16", MessageKind::Text, 16, 16),
+        ("a binary of 16 KiB", MessageKind::Binary, 16 * 1024, 1),
+        ("a text of 16 KiB", MessageKind::Text, 16 * 1024, 1),
+    ] {
+        let bytes = frame(kind, &json(len)).repeat(count);
+        let mut buffer = bytes.clone();
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                // The copy stands for the read; its cost is the last line of this group.
+                buffer.copy_from_slice(black_box(&bytes));
+                receive_all(&mut server, &mut buffer, &mut codec)
+            });
+        });
+    }
+    let bytes = frame(MessageKind::Text, &json(128)).repeat(16);
+    let mut buffer = bytes.clone();
+    group.bench_function("16 texts of 128, the copy alone", |b| {
+        b.iter(|| black_box(&mut buffer).copy_from_slice(black_box(&bytes)));
+    });
+    for (name, kind) in [("binary", MessageKind::Binary), ("text", MessageKind::Text)] {
+        let bytes = frame(kind, &json(512 * 1024));
+        let mut buffer = vec![0; 64 * 1024];
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(format!("a {name} of 512 KiB in pieces of 64 KiB"), |b| {
+            b.iter(|| {
+                let mut total = 0;
+                for piece in bytes.chunks(64 * 1024) {
+                    let buffer = &mut buffer[..piece.len()];
+                    buffer.copy_from_slice(piece);
+                    total += receive_all(&mut server, buffer, &mut codec);
+                }
+                total
+            });
+        });
+        group.bench_function(format!("a {name} of 512 KiB read into its buffer"), |b| {
+            b.iter(|| direct(&bytes, &mut buffer, &mut server, &mut codec));
+        });
+    }
+    group.finish();
+}
+
+/// As the reactor may do it: the first read into the shared buffer, the others straight into the assembly buffer.
+fn direct(bytes: &[u8], buffer: &mut [u8], server: &mut Protocol, codec: &mut Codec) -> usize {
+    let (first, mut rest) = bytes.split_at(64 * 1024);
+    buffer.copy_from_slice(first);
+    let mut total = receive_all(server, buffer, codec);
+    while let Some(space) = server.payload_space(codec) {
+        let (piece, after) = rest.split_at(space.len().min(64 * 1024).min(rest.len()));
+        space[..piece.len()].copy_from_slice(piece);
+        rest = after;
+        if let Some(Event::Message(message)) =
+            server.payload_filled(piece.len(), codec).expect("valid")
+        {
+            total += message.payload.len();
+        }
+    }
+    let mut rest = rest.to_vec();
+    total + receive_all(server, &mut rest, codec)
+}
+
+fn echo(c: &mut Criterion) {
+    let mut codec = Codec::new(CONFIG);
+    let mut server = Protocol::new(Role::Server, None);
+    let bytes = frame(MessageKind::Text, &json(128)).repeat(16);
+    let mut buffer = bytes.clone();
+    let mut out = Vec::new();
+    let mut group = c.benchmark_group("echo");
+    group.throughput(Throughput::Elements(16));
+    group.bench_function("16 texts of 128 in place", |b| {
+        b.iter(|| {
+            buffer.copy_from_slice(black_box(&bytes));
+            let mut input = Input::new(&mut buffer);
+            let mut at = 0;
+            loop {
+                let (kind, place) = match server.receive(&mut input, &mut codec) {
+                    Ok(Some(Event::Message(message))) => (message.kind, message.place),
+                    _ => break at,
+                };
+                if let Place::Input { start, len } = place {
+                    let header = server.message_header(kind, len);
+                    let front = start - header.len();
+                    input.buffer()[front..start].copy_from_slice(header.as_slice());
+                    at += front;
+                }
+            }
+        });
+    });
+    let payload = json(128);
+    group.bench_function("16 texts of 128 sent by copy", |b| {
+        b.iter(|| {
+            out.clear();
+            for _ in 0..16 {
+                server.send_message(MessageKind::Text, black_box(&payload), &mut codec, &mut out);
+            }
+            out.len()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, masks, frames, texts, compression, receiving, echo);
+criterion_main!(benches);

@@ -1,0 +1,103 @@
+use super::*;
+
+const CONFIG: Config = Config {
+    message_bytes_max: 1 << 20,
+    compression_bytes_min: 32,
+    compression_level: 6,
+};
+
+fn encoded(codec: &mut Codec, payload: &[u8], bits: Option<u8>) -> Vec<u8> {
+    let mut out = b"kept".to_vec();
+    codec.encode_message(MessageKind::Text, payload, bits, &mut out);
+    assert_eq!(out[..4], *b"kept");
+    out.split_off(4)
+}
+
+#[test]
+fn a_shared_message_is_plain_or_compressed_without_context() {
+    let mut codec = Codec::new(CONFIG);
+    assert_eq!(encoded(&mut codec, b"hi", None), b"\x81\x02hi");
+    assert_eq!(
+        encoded(&mut codec, b"hi", Some(15)),
+        b"\x81\x02hi",
+        "too short"
+    );
+    for bits in 9..=15 {
+        for len in [32, 125, 126, 200, 65535, 65536, 100_000] {
+            let payload = b"Abcd".repeat(len / 4 + 1);
+            let first = encoded(&mut codec, &payload[..len], Some(bits));
+            assert_eq!(
+                first,
+                encoded(&mut codec, &payload[..len], Some(bits)),
+                "no context"
+            );
+            assert_eq!(first[0], 0xc1);
+            let start = header_len(usize::from(first[1]), false);
+            let start = if first[1] == 126 { 4 } else { start };
+            let inflated = codec
+                .inflate(&first[start..], true)
+                .map(|text| text.to_vec());
+            assert_eq!(inflated.as_deref(), Ok(&payload[..len]));
+        }
+    }
+}
+
+#[test]
+fn what_does_not_get_smaller_is_plain() {
+    let mut codec = Codec::new(CONFIG);
+    let payload: Vec<u8> = (0..128).collect();
+    assert_eq!(
+        encoded(&mut codec, &payload, Some(15))[..4],
+        [0x81, 126, 0, 128]
+    );
+    assert_eq!(encoded(&mut codec, b"", Some(15)), b"\x81\0");
+}
+
+#[test]
+fn the_level_follows_the_config() {
+    let text: Vec<u8> = (0..20_000u32)
+        .map(|n| b'a' + (n * n / 7 % 23) as u8)
+        .collect();
+    let mut codec = Codec::new(CONFIG);
+    let mut sizes = Vec::new();
+    for compression_level in [1, 9, 1] {
+        codec.set_config(Config {
+            compression_level,
+            ..CONFIG
+        });
+        assert_eq!(codec.config().compression_level, compression_level);
+        sizes.push(encoded(&mut codec, &text, Some(15)).len());
+    }
+    assert!(sizes[1] < sizes[0] && sizes[0] == sizes[2], "{sizes:?}");
+}
+
+#[test]
+fn large_scratch_space_is_given_back_when_it_stays_unused() {
+    let mut codec = Codec::new(CONFIG);
+    let zeros = vec![b'0'; 1 << 20];
+    let large = encoded(&mut codec, &zeros, Some(15));
+    let small = encoded(&mut codec, &zeros[..1000], Some(15));
+    let (large, small) = (&large[4..], &small[2..]);
+    assert_eq!(codec.inflate(large, true).map(|out| out.len()), Ok(1 << 20));
+    assert!(codec.scratch.assembly.capacity() >= 1 << 20);
+    for _ in 0..=2 * SCRATCH_REVIEW_MESSAGES {
+        assert_eq!(codec.inflate(small, true).map(|out| out.len()), Ok(1000));
+    }
+    assert!(codec.scratch.assembly.capacity() <= SCRATCH_IDLE_BYTES_MAX);
+}
+
+#[test]
+fn the_scratch_can_be_taken_and_given_back() {
+    let mut codec = Codec::new(CONFIG);
+    let bytes = encoded(&mut codec, &[b'x'; 1000], Some(15));
+    codec.inflate(&bytes[2..], true).expect("valid");
+    let scratch = codec.take_scratch();
+    assert_eq!(scratch[..], [b'x'; 1000]);
+    assert_eq!(encoded(&mut codec, &scratch, None)[4..], [b'x'; 1000]);
+    codec.give_scratch(scratch);
+    let pooled = codec.pooled_bytes();
+    codec.inflate(&bytes[2..], true).expect("valid");
+    assert_eq!(codec.pooled_bytes(), pooled, "the same buffer serves again");
+    codec.trim();
+    assert_eq!(codec.pooled_bytes(), 0);
+}
