@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use super::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a refusal")]
 fn wrong_values_say_setting_value_source_and_what_is_allowed() {
     for (name, value, line) in [
         (
