@@ -93,3 +93,89 @@ fn pem_error(path: &Path, error: pem::Error) -> TlsFilesError {
         _ => TlsFilesError::Pem(path.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::testing::TempDir;
+
+    fn files(certificate: &str, key: &str) -> TlsFiles {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
+        TlsFiles {
+            certificate: data.join(certificate),
+            key: data.join(key),
+        }
+    }
+
+    /// The line of the refusal, without the directory.
+    fn refusal(files: &TlsFiles) -> String {
+        let line = load(files).expect_err("not usable").to_string();
+        let directory = files
+            .certificate
+            .parent()
+            .expect("a directory")
+            .display()
+            .to_string();
+        line.replace(&format!("{directory}/"), "")
+    }
+
+    #[test]
+    fn a_pair_that_fits_serves_http_1_1() {
+        let config = load(&files("certificate.pem", "key.pem")).expect("usable");
+        assert_eq!(config.alpn_protocols, [b"http/1.1"]);
+    }
+
+    #[test]
+    fn refusals_name_the_file() {
+        assert_eq!(
+            refusal(&files("gone.pem", "key.pem")),
+            "gone.pem cannot be read: No such file or directory (os error 2)"
+        );
+        assert_eq!(
+            refusal(&files("certificate.pem", "gone.pem")),
+            "gone.pem cannot be read: No such file or directory (os error 2)"
+        );
+        assert_eq!(
+            refusal(&files("key.pem", "key.pem")),
+            "TLS_CERT: key.pem holds no certificate"
+        );
+        assert_eq!(
+            refusal(&files("certificate.pem", "certificate.pem")),
+            "TLS_KEY: certificate.pem holds no private key"
+        );
+        let line = refusal(&files("certificate.pem", "other-key.pem"));
+        assert!(
+            line.starts_with("TLS_KEY: other-key.pem does not serve with the certificate: "),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn broken_files_are_refused() {
+        let directory = TempDir::new();
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("write");
+            path
+        };
+        let good = files("certificate.pem", "key.pem");
+        let cut = write("cut.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+        let line = refusal(&TlsFiles {
+            certificate: cut,
+            key: good.key.clone(),
+        });
+        assert_eq!(line, "cut.pem is no valid PEM file");
+        // A PEM file whose certificate is none.
+        let certificate = write(
+            "odd.pem",
+            "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        );
+        assert!(
+            load(&TlsFiles {
+                certificate,
+                key: good.key
+            })
+            .is_err()
+        );
+    }
+}

@@ -57,7 +57,7 @@ impl RotatingFile {
         if self.torn {
             // The rest of the torn line is lost, but the next one begins at its own place.
             match self.file.write(b"\n") {
-                Ok(written) if written == 1 => self.torn = false,
+                Ok(1) => self.torn = false,
                 _ => return count(lines),
             }
             self.bytes += 1;

@@ -14,7 +14,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -195,7 +195,7 @@ fn own_line(what: &str, format: LogFormat) -> String {
     )
 }
 
-/// Writes panics to the log and, where that goes to a file or is stuck, to stderr.
+/// Writes panics to the log and, where that goes to a file or cannot go on, to stderr.
 struct Panics {
     queue: Arc<Queue>,
     format: LogFormat,
@@ -205,18 +205,37 @@ struct Panics {
 impl Panics {
     fn log(&self, info: &PanicHookInfo<'_>) {
         let line = panic_line(info, self.format);
-        let flushed = !self.queue.is_writer() && {
-            self.queue.push(line.clone());
-            self.queue.flush(FLUSH_TIME_MAX)
-        };
-        let mut stderr = io::stderr();
-        if !flushed || self.to_file {
-            let _ = stderr.write_all(line.as_bytes());
+        let mut for_stderr = String::new();
+        if self.queue.is_writer() {
+            for_stderr.push_str(&line);
+        } else {
+            if self.to_file {
+                for_stderr.push_str(&line);
+            }
+            self.queue.push(line);
+            self.queue.flush(FLUSH_TIME_MAX);
         }
         let backtrace = std::backtrace::Backtrace::capture();
         if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
-            let _ = writeln!(stderr, "{backtrace}");
+            for_stderr.push_str(&format!("{backtrace}\n"));
         }
+        if !for_stderr.is_empty() {
+            write_stderr(for_stderr);
+        }
+    }
+}
+
+/// Writes to stderr, but does not wait long for one that nobody reads: a panic must come to its end.
+fn write_stderr(text: String) {
+    let (done, written) = mpsc::channel();
+    let helper = thread::Builder::new()
+        .name("panic".to_owned())
+        .spawn(move || {
+            let _ = io::stderr().write_all(text.as_bytes());
+            let _ = done.send(());
+        });
+    if helper.is_ok() {
+        let _ = written.recv_timeout(FLUSH_TIME_MAX);
     }
 }
 

@@ -149,7 +149,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads every source afresh, as at the start and at SIGHUP.
+    /// Reads every source afresh, as at the start and at SIGHUP. Names in `HOST` are resolved, which can take the
+    /// resolver's time: call it where nothing else waits.
     ///
     /// # Errors
     /// The first thing that is wrong, as one line.

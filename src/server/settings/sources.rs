@@ -1,7 +1,7 @@
 //! Where settings come from: flags, the environment, `.env`, the configuration file. Collects text; what
 //! the text means is decided elsewhere. The process environment is read, never written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -242,7 +242,7 @@ fn dot_env_error(path: PathBuf, text: &str, error: &dotenvy::Error) -> SettingsE
     }
 }
 
-type FileValues = HashMap<String, (toml::Value, Source)>;
+type FileValues = BTreeMap<String, (toml::Value, Source)>;
 
 fn read_config_file(
     arguments: &Arguments,

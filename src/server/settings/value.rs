@@ -189,9 +189,9 @@ impl fmt::Display for Milliseconds {
         let ms = self.0;
         match ms {
             0 => f.write_str("0s"),
-            _ if ms % 3_600_000 == 0 => write!(f, "{}h", ms / 3_600_000),
-            _ if ms % 60_000 == 0 => write!(f, "{}m", ms / 60_000),
-            _ if ms % 1_000 == 0 => write!(f, "{}s", ms / 1_000),
+            _ if ms.is_multiple_of(3_600_000) => write!(f, "{}h", ms / 3_600_000),
+            _ if ms.is_multiple_of(60_000) => write!(f, "{}m", ms / 60_000),
+            _ if ms.is_multiple_of(1_000) => write!(f, "{}s", ms / 1_000),
             _ => write!(f, "{ms}ms"),
         }
     }
@@ -249,7 +249,7 @@ fn parse_milliseconds(text: &str) -> Option<u64> {
     let mut place = factor;
     for digit in fraction.bytes() {
         // Finer than a millisecond is no time that the timers can keep.
-        if !digit.is_ascii_digit() || place % 10 != 0 {
+        if !digit.is_ascii_digit() || !place.is_multiple_of(10) {
             return None;
         }
         place /= 10;
