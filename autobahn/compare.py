@@ -18,6 +18,7 @@ AGENT = "tidegate"
 CASES = {"server": 517, "client": 517, "nginx": 301}
 # Nobody can do better here: the suite itself only reports what it saw.
 INFORMATIONAL = {"7.1.6", "7.13.1", "7.13.2"}
+FAULTS_SHOWN = 40
 
 
 def order(case):
@@ -81,8 +82,10 @@ def main():
     if part == "nginx":
         expected = {case: seen for case, seen in expected.items() if order(case)[0] <= 10}
     faults += [f"differs from {path}: {line}" for line in differences(expected, results)]
-    for fault in faults:
+    for fault in faults[:FAULTS_SHOWN]:
         print(f"autobahn {part}: {fault}")
+    if len(faults) > FAULTS_SHOWN:
+        print(f"autobahn {part}: and {len(faults) - FAULTS_SHOWN} more")
     counts = collections.Counter(behavior for behavior, _, _ in results.values())
     summary = ", ".join(f"{count} {behavior}" for behavior, count in counts.most_common())
     verdict = f"{len(faults)} FAULTS" if faults else f"equal to {path}"
