@@ -33,7 +33,7 @@ impl Chunk {
 
 /// Bytes that wait for the socket, in order.
 #[derive(Debug, Default)]
-pub struct SendQueue {
+pub(super) struct SendQueue {
     chunks: VecDeque<Chunk>,
     bytes: usize,
     /// When the soft limit, passed and not left since, ends the connection.
@@ -42,17 +42,17 @@ pub struct SendQueue {
 
 impl SendQueue {
     /// Bytes that wait.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
     /// Copies `bytes` to the end.
-    pub fn push_copy(&mut self, bytes: &[u8], pool: &mut Pool) {
+    pub(super) fn push_copy(&mut self, bytes: &[u8], pool: &mut Pool) {
         if bytes.is_empty() {
             return;
         }
@@ -72,19 +72,19 @@ impl SendQueue {
     }
 
     /// Appends `bytes[from..]` without a copy.
-    pub fn push_owned(&mut self, bytes: Vec<u8>, from: usize) {
+    pub(super) fn push_owned(&mut self, bytes: Vec<u8>, from: usize) {
         self.bytes += bytes.len() - from;
         self.chunks.push_back(Chunk::Owned { bytes, from });
     }
 
     /// Appends `bytes[from..]`, shared with others.
-    pub fn push_shared(&mut self, bytes: Shared, from: usize) {
+    pub(super) fn push_shared(&mut self, bytes: Shared, from: usize) {
         self.bytes += bytes.len() - from;
         self.chunks.push_back(Chunk::Shared { bytes, from });
     }
 
     /// The front of the queue for one gathering write; gives how many slices were filled.
-    pub fn fill<'q>(&'q self, slices: &mut [IoSlice<'q>; SLICES_MAX]) -> usize {
+    pub(super) fn fill<'q>(&'q self, slices: &mut [IoSlice<'q>; SLICES_MAX]) -> usize {
         let mut filled = 0;
         for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
             *slice = IoSlice::new(chunk.as_slice());
@@ -94,7 +94,7 @@ impl SendQueue {
     }
 
     /// The socket took `count` bytes; emptied buffers go to `pool`.
-    pub fn consume(&mut self, mut count: usize, pool: &mut Pool) {
+    pub(super) fn consume(&mut self, mut count: usize, pool: &mut Pool) {
         assert!(count <= self.bytes, "more written than was queued");
         self.bytes -= count;
         while count > 0 {
@@ -112,7 +112,7 @@ impl SendQueue {
     }
 
     /// Gives every buffer back.
-    pub fn clear(&mut self, pool: &mut Pool) {
+    pub(super) fn clear(&mut self, pool: &mut Pool) {
         self.consume(self.bytes, pool);
         self.chunks.clear();
         self.soft_until = None;

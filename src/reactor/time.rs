@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Length of a tick, milliseconds.
-pub const TICK_MS: u64 = 8;
+pub(super) const TICK_MS: u64 = 8;
 
 /// A point in time, counted in ticks since the clock's start, wrapping after about 400 days. Two ticks compare rightly
 /// while they are less than 200 days apart.

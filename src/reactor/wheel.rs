@@ -15,11 +15,11 @@ const SLOT_ENTRIES_KEPT_MAX: usize = 256;
 
 /// When to look at which connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The connection.
-    pub key: ConnKey,
+    pub(super) key: ConnKey,
     /// The tick that was asked for.
-    pub at: Tick,
+    pub(super) at: Tick,
 }
 
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Level {
 
 /// The wheel.
 #[derive(Debug)]
-pub struct Wheel {
+pub(super) struct Wheel {
     now: Tick,
     near: Level,
     far: Level,
@@ -90,7 +90,7 @@ pub struct Wheel {
 
 impl Wheel {
     /// An empty wheel that has seen every tick up to `now`.
-    pub fn new(now: Tick) -> Self {
+    pub(super) fn new(now: Tick) -> Self {
         Self {
             now,
             near: Level::new(),
@@ -100,7 +100,7 @@ impl Wheel {
     }
 
     /// Asks for a look at `key` at `at`; at the next tick where that has passed.
-    pub fn insert(&mut self, key: ConnKey, at: Tick) {
+    pub(super) fn insert(&mut self, key: ConnKey, at: Tick) {
         self.entries += 1;
         self.place(Entry { key, at });
     }
@@ -116,7 +116,7 @@ impl Wheel {
     }
 
     /// Moves on to `now` and appends every entry whose time came to `due`, earliest first.
-    pub fn advance(&mut self, now: Tick, due: &mut Vec<Entry>) {
+    pub(super) fn advance(&mut self, now: Tick, due: &mut Vec<Entry>) {
         while self.now.ticks_since(now) == 0 && self.now != now {
             if self.entries == 0 {
                 self.now = now;
@@ -154,7 +154,7 @@ impl Wheel {
     }
 
     /// The tick at which `advance` has something to do next.
-    pub fn next_due(&self) -> Option<Tick> {
+    pub(super) fn next_due(&self) -> Option<Tick> {
         if self.entries == 0 {
             return None;
         }
@@ -170,16 +170,6 @@ impl Wheel {
             (near, far) => near.or(far)?,
         };
         Some(Tick(self.now.0.wrapping_add(ahead)))
-    }
-
-    /// How many entries wait.
-    pub fn len(&self) -> usize {
-        self.entries
-    }
-
-    /// Whether none waits.
-    pub fn is_empty(&self) -> bool {
-        self.entries == 0
     }
 }
 
@@ -220,7 +210,7 @@ mod tests {
                     }
                 }
                 assert_eq!(reached, Some((target, target)), "start {start}, ahead {at}");
-                assert!(wheel.is_empty());
+                assert_eq!(wheel.entries, 0);
             }
         }
     }
@@ -247,7 +237,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut due = Vec::new();
         let mut now = start;
-        while !wheel.is_empty() {
+        while wheel.entries > 0 {
             let before = now;
             now = Tick(now.0.wrapping_add(random.random_range(1..700)));
             wheel.advance(now, &mut due);
@@ -270,7 +260,7 @@ mod tests {
         // The hands pass 40,000 ticks; only a cascade of slots that are not due would move entries, and there is none.
         wheel.advance(Tick(40_000), &mut due);
         assert!(due.is_empty());
-        assert_eq!(wheel.len(), 1_000_000);
+        assert_eq!(wheel.entries, 1_000_000);
         wheel.advance(Tick(60_000), &mut due);
         assert_eq!(due.len(), 1_000_000);
     }
