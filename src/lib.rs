@@ -9,7 +9,7 @@
 //! | 3 | [`gateway`] | what a connection is for: routes, endpoints, HTTP answers |
 //! | 2 | [`reactor`] | the mio loop: connections, readiness, timers, send queues; bytes and sessions only |
 //! | 1 | [`websocket`], [`http`], [`auth`] | protocols without I/O: bytes and `now` in, events and bytes out |
-//! | 0 | [`buffer`], [`id`], [`limits`], [`metrics`] | values that everyone may hold |
+//! | 0 | [`buffer`], [`id`], [`limits`] | values that everyone may hold |
 //!
 //! **A message comes in:** `reactor` reads into the worker's shared buffer, the session of `gateway` drives
 //! `websocket::protocol::Protocol::receive` until it gives `None`, the endpoint answers with effects, and
@@ -27,7 +27,6 @@ pub mod gateway;
 pub mod http;
 pub mod id;
 pub mod limits;
-pub mod metrics;
 pub mod reactor;
 pub mod server;
 pub mod websocket;

@@ -4,12 +4,44 @@
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Header fields of an HTTP request; beyond it 431.
 pub const HEADERS_MAX: usize = 64;
+/// Bytes of a request method; beyond it the first line is no HTTP. The longest registered one has 17.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Empty lines in front of a request line (RFC 9112 section 2.2); beyond it 400.
+pub const LEADING_EMPTY_LINES_MAX: usize = 4;
+/// Bytes of all chunk extensions of one body; beyond it 400.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 1024;
+/// Bytes of the trailer section of one body; beyond it 431.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+/// Subprotocols that one handshake may offer; beyond it 400. Bounds the search for repeated ones.
+pub const SUBPROTOCOLS_OFFERED_MAX: usize = 32;
 /// Payload bytes of a control frame (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 /// Frames of one message; beyond it 1008. Autobahn's 9.5.1 sends 65,536.
 pub const FRAMES_PER_MESSAGE_MAX: u32 = 131_072;
 /// Empty non-final frames of one message; beyond it 1008.
 pub const EMPTY_FRAMES_PER_MESSAGE_MAX: u32 = 1_024;
+/// Event-loop threads of a process.
+pub const WORKERS_MAX: u64 = 256;
+/// Connections that a setting may ask for; also the default where the open-file limit is higher.
+pub const CONNECTIONS_MAX: u64 = 4_000_000;
+/// File descriptors kept for all that is no connection: listeners, logs, pipes, links to other services.
+pub const OPEN_FILES_RESERVE: u64 = 64;
+/// File descriptors kept for each worker: its poll, its waker, and one connection being refused.
+pub const OPEN_FILES_RESERVE_PER_WORKER: u64 = 4;
+/// Addresses that one process listens on, names resolved.
+pub const LISTEN_ADDRESSES_MAX: usize = 64;
+/// Rows of the route table.
+pub const ROUTES_MAX: usize = 256;
+/// Bytes of `tidegate.toml` and of `.env`.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Log lines that wait for the log thread; beyond it lines are dropped and counted.
+pub const LOG_QUEUE_LINES_MAX: usize = 8_192;
+/// Bytes of the message of a log line, escaped; the rest is cut.
+pub const LOG_MESSAGE_BYTES_MAX: usize = 4_096;
+/// Bytes of one value of a log line, escaped; the rest is cut.
+pub const LOG_VALUE_BYTES_MAX: usize = 1_024;
+/// Bytes that the log thread writes at once.
+pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the reason in a Close frame: a control payload less the code.
 pub const CLOSE_REASON_BYTES_MAX: usize = CONTROL_PAYLOAD_BYTES_MAX - 2;
 /// Capacity of the assembly buffer that an unfinished message starts with.

@@ -1,1 +1,18 @@
-//! To come.
+//! What a connection is for: routes, stages, endpoints, HTTP answers. It knows requests and messages, no socket.
+
+mod admission;
+mod channel;
+mod client;
+mod config;
+mod http;
+mod node;
+mod session;
+mod shard;
+mod websocket;
+
+pub use admission::{Admission, Verdict};
+pub use client::ClientAddress;
+pub use config::{EndpointKind, GatewayConfig, Route};
+pub use node::Node;
+pub use session::{GatewaySession, Mail};
+pub use shard::Shard;

@@ -4,6 +4,11 @@
 
 pub mod body;
 pub mod error;
+mod fields;
 pub mod forwarded;
+pub(crate) mod grammar;
 pub mod head;
 pub mod response;
+pub mod response_head;
+pub mod scanner;
+mod target;

@@ -1,14 +1,42 @@
 //! Every setting of the server: one value for each, checked, with where it came from.
+//!
+//! [`table`] says what settings there are; [`sources`] collects texts (flags > environment and `.env` > file);
+//! [`value`] gives them meaning; the rest checks them together ([`Settings::load`]), compares them at a reload
+//! ([`changes`]) and shows them ([`report`]). Nothing here acts on a setting.
 
+mod build;
+pub mod changes;
+pub mod error;
+mod listen;
+pub mod report;
+mod routes;
+pub mod sources;
+pub mod table;
+pub mod value;
+
+#[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::origin::OriginPolicy;
 use crate::http::forwarded::TrustedProxies;
+use crate::server::logging::escape::Escaped;
+
+pub use crate::gateway::{EndpointKind, Route};
+pub use changes::{Change, reloadable_changes};
+pub use error::SettingsError;
+pub use sources::{Arguments, Context, Source};
+pub use table::{Key, Setting};
+pub use value::Value;
 
 /// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// TCP; port 0 takes a free one.
     Tcp(SocketAddr),
@@ -16,22 +44,13 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
-/// What a route does with the connections that come to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndpointKind {
-    /// Every message goes back to its sender.
-    Echo,
-    /// Every message goes to every connection on the route, its sender included.
-    Broadcast,
-}
-
-/// One row of the route table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Exact path, begins with `/`.
-    pub path: String,
-    /// What lives there.
-    pub endpoint: EndpointKind,
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// permessage-deflate (RFC 7692).
@@ -101,7 +120,7 @@ pub struct Settings {
     pub allowed_origins: OriginPolicy,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
-    /// Silence after which the server pings.
+    /// Silence after which the server pings; zero is off.
     pub heartbeat_interval: Duration,
     /// Silence after that ping which ends the connection.
     pub heartbeat_timeout: Duration,
@@ -127,4 +146,60 @@ pub struct Settings {
     pub subprotocols: Vec<String>,
     /// The log.
     pub log: LogSettings,
+}
+
+impl Settings {
+    /// Reads every source afresh, as at the start and at SIGHUP. Names in `HOST` are resolved, which can take the
+    /// resolver's time: call it where nothing else waits.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, as one line.
+    pub fn load(arguments: &Arguments) -> Result<Loaded, SettingsError> {
+        Self::load_in(arguments, &Context::of_process())
+    }
+
+    /// The same in a `context` of the caller's.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, as one line.
+    pub fn load_in(arguments: &Arguments, context: &Context) -> Result<Loaded, SettingsError> {
+        build::build(sources::gather(arguments, context)?, context)
+    }
+}
+
+/// The effective settings, with where each came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What the server runs with.
+    pub settings: Settings,
+    /// One entry a setting, in the order of [`table::SETTINGS`].
+    pub entries: Vec<Entry>,
+    /// The configuration file that was read, if any.
+    pub config_file: Option<PathBuf>,
+}
+
+/// One effective value.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Whose.
+    pub setting: &'static Setting,
+    /// What it is.
+    pub value: Value,
+    /// Where it came from.
+    pub source: Source,
+    /// How it was written there.
+    pub written: String,
+}
+
+impl Entry {
+    /// The value as people may see it: in its canonical form, masked where it is secret, one line always.
+    pub fn shown(&self) -> String {
+        let text = self.value.to_string();
+        match self.setting.kind {
+            _ if self.setting.secret && !text.is_empty() => "(hidden)".to_owned(),
+            value::Kind::List { empty, .. } if text.is_empty() => empty.to_owned(),
+            value::Kind::Path if text.is_empty() => "none".to_owned(),
+            _ => Escaped(&text).to_string(),
+        }
+    }
 }

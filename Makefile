@@ -1,0 +1,80 @@
+# `make test` installs what it needs and runs everything; `make quick` is the inner loop.
+# CONTRIBUTING.md tells more.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Seconds that each fuzz target runs in `make test`.
+FUZZ_SECONDS ?= 10
+# Where the peers of the integration tests come from.
+INSTALL := tests/peers/install
+# Runs a command and tells how long it took.
+STAGE := tests/peers/stage
+
+.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz doc deny advisories bench clean
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+test: ## Installs what is missing and runs everything (under 30 minutes on two cores)
+	@$(STAGE) --begin
+	@$(STAGE) peers $(INSTALL)
+	@$(STAGE) fmt $(MAKE) --no-print-directory fmt
+	@$(STAGE) clippy $(MAKE) --no-print-directory clippy
+	@$(STAGE) tests cargo test --locked
+	@$(STAGE) doc $(MAKE) --no-print-directory doc
+	@$(STAGE) deny $(MAKE) --no-print-directory deny
+	@$(STAGE) fuzz $(MAKE) --no-print-directory fuzz
+	@$(STAGE) autobahn autobahn/run
+	@$(STAGE) --end
+
+quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests without foreign peers
+	cargo test --locked --lib --bins
+	cargo test --locked $(FAST_TESTS)
+
+# Every integration test but those that drive a browser, a proxy or another language.
+SLOW_TESTS := peers nginx browser
+FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
+
+peers: ## Installs the foreign peers (.peers/, Debian packages, cargo tools)
+	$(INSTALL)
+
+fmt: ## Checks the formatting
+	cargo fmt --check
+
+clippy: ## Lints, warnings are errors
+	cargo clippy --locked --all-targets -- -D warnings
+
+unit: ## Unit tests
+	cargo test --locked --lib --bins
+
+integration: ## All integration tests; needs the peers
+	cargo test --locked --test '*'
+
+real-peers: ## Only the tests with a browser, nginx, ws, wscat and websockets
+	cargo test --locked $(addprefix --test ,$(SLOW_TESTS))
+
+autobahn: ## Autobahn|Testsuite: server, client, and through nginx
+	$(INSTALL) debian autobahn
+	autobahn/run
+
+fuzz: ## Each fuzz target for FUZZ_SECONDS
+	$(INSTALL) fuzz
+	tests/peers/fuzz $(FUZZ_SECONDS)
+
+doc: ## Builds the documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+deny: ## Licences, banned crates and sources; then the advisories, if their database can be had
+	$(INSTALL) deny
+	cargo deny --locked check --hide-inclusion-graph licenses bans sources
+	tests/peers/advisories
+
+bench: ## Criterion benches
+	cargo bench --locked
+
+clean: ## Removes what was built and installed here
+	cargo clean
+	rm -rf .peers fuzz/target fuzz/artifacts

@@ -1,0 +1,323 @@
+//! The WebSocket stage of a connection: messages to the endpoint, heartbeat, close handshake.
+
+use std::time::Duration;
+
+use super::channel::Encoding;
+use super::session::GatewaySession;
+use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
+use crate::reactor::{CloseReason, Context, Tick};
+use crate::websocket::close::{CloseCode, Violation};
+use crate::websocket::extension::DeflateParams;
+use crate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol};
+
+/// A message may take this long from its first frame to its last.
+const MESSAGE_AGE_MAX: Duration = Duration::from_secs(120);
+const HEARTBEAT_PAYLOAD: &[u8] = b"tidegate";
+
+/// Where a session listens.
+#[derive(Debug, Clone, Copy)]
+struct Membership {
+    channel: u16,
+    encoding: Encoding,
+}
+
+/// The last ping that could not be answered yet; an older one is forgotten (RFC 6455 section 5.5.3).
+#[derive(Debug)]
+struct WaitingPong {
+    len: u8,
+    payload: [u8; CONTROL_PAYLOAD_BYTES_MAX],
+}
+
+/// What the heartbeat waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// For silence.
+    Quiet,
+    /// For a sign of life since the ping of this tick.
+    Pinged(Tick),
+    /// For the peer's Close.
+    Closing(CloseReason),
+}
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub(super) struct WebSocketStage {
+    protocol: Protocol,
+    membership: Option<Membership>,
+    watch: Watch,
+    message_since: Option<Tick>,
+    waiting_pong: Option<Box<WaitingPong>>,
+}
+
+impl WebSocketStage {
+    /// The connection was upgraded; with a channel it listens there from now on.
+    pub(super) fn open(
+        protocol: Protocol,
+        deflate: Option<DeflateParams>,
+        channel: Option<usize>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) -> Self {
+        let shared_window = cx.shard.shared_window_bits();
+        let encoding = match deflate {
+            Some(agreed)
+                if agreed.server_no_context_takeover
+                    && agreed.server_max_window_bits >= shared_window =>
+            {
+                Encoding::Deflated
+            }
+            _ => Encoding::Plain,
+        };
+        let membership = channel.map(|channel| {
+            cx.shard.join(channel, cx.key, encoding);
+            Membership {
+                channel: channel as u16,
+                encoding,
+            }
+        });
+        let stage = Self {
+            protocol,
+            membership,
+            watch: Watch::Quiet,
+            message_since: None,
+            waiting_pong: None,
+        };
+        stage.watch_silence(cx);
+        stage
+    }
+
+    pub(super) fn on_input(&mut self, input: &mut Input<'_>, cx: &mut Context<'_, GatewaySession>) {
+        if let Watch::Pinged(_) = self.watch {
+            self.watch = Watch::Quiet;
+        }
+        while !input.is_empty() && !cx.out.is_congested() {
+            if self.membership.is_some() && cx.shard.is_congested() {
+                cx.shard.paused.push(cx.key);
+                break;
+            }
+            match self.protocol.receive(input, &mut cx.shard.codec) {
+                Ok(Some(Event::Message(message))) => {
+                    let (kind, place) = (message.kind, message.place);
+                    self.on_message(kind, place, input, cx);
+                }
+                Ok(Some(Event::Ping(payload))) => {
+                    let mut waiting = WaitingPong {
+                        len: payload.len() as u8,
+                        payload: [0; CONTROL_PAYLOAD_BYTES_MAX],
+                    };
+                    waiting.payload[..payload.len()].copy_from_slice(payload);
+                    self.answer_ping(waiting, cx);
+                }
+                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Close { code, .. })) => return self.on_peer_close(code, cx),
+                Ok(None) => break,
+                Err(violation) => return self.fail(violation, cx),
+            }
+        }
+        self.watch_message(cx);
+    }
+
+    fn on_message(
+        &mut self,
+        kind: MessageKind,
+        place: Place,
+        input: &mut Input<'_>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
+        match self.membership {
+            None => self.echo(kind, place, input, cx),
+            Some(Membership { channel, .. }) => {
+                let channel = usize::from(channel);
+                match place {
+                    Place::Input { start, len } => {
+                        cx.shard
+                            .publish(channel, kind, &input.buffer()[start..start + len]);
+                    }
+                    Place::Assembled => {
+                        let (buffer, from) = self.protocol.take_assembled();
+                        cx.shard.publish(channel, kind, &buffer[from..]);
+                        cx.shard.codec.recycle(buffer);
+                    }
+                    Place::Scratch => {
+                        let scratch = cx.shard.codec.take_scratch();
+                        cx.shard.publish(channel, kind, &scratch);
+                        cx.shard.codec.give_scratch(scratch);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a message back from where it lies, unless it is to be deflated.
+    fn echo(
+        &mut self,
+        kind: MessageKind,
+        place: Place,
+        input: &mut Input<'_>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
+        let protocol = &mut self.protocol;
+        let codec = &mut cx.shard.codec;
+        match place {
+            Place::Input { start, len } if protocol.deflates(len, codec) => {
+                let payload = &input.buffer()[start..start + len];
+                protocol.send_message(kind, payload, codec, cx.out.cork());
+            }
+            Place::Input { start, len } => {
+                let header = protocol.message_header(kind, len);
+                cx.out
+                    .in_place(input.buffer(), start, len, header.as_slice());
+            }
+            Place::Assembled => {
+                let (mut buffer, from) = protocol.take_assembled();
+                let len = buffer.len() - from;
+                if protocol.deflates(len, codec) {
+                    protocol.send_message(kind, &buffer[from..], codec, cx.out.cork());
+                    codec.recycle(buffer);
+                } else {
+                    let header = protocol.message_header(kind, len);
+                    let begin = from - header.as_slice().len();
+                    buffer[begin..from].copy_from_slice(header.as_slice());
+                    cx.out.owned(buffer, begin);
+                }
+            }
+            Place::Scratch => {
+                let scratch = codec.take_scratch();
+                protocol.send_message(kind, &scratch, codec, cx.out.cork());
+                codec.give_scratch(scratch);
+            }
+        }
+    }
+
+    /// Answers at once where nothing waits to be sent; else the last ping is answered once all has been.
+    fn answer_ping(&mut self, ping: WaitingPong, cx: &mut Context<'_, GatewaySession>) {
+        if cx.out.backlog() > 0 {
+            self.waiting_pong = Some(Box::new(ping));
+            return;
+        }
+        let payload = &ping.payload[..usize::from(ping.len)];
+        self.protocol
+            .send_pong(payload, &mut cx.shard.codec, cx.out.cork());
+    }
+
+    fn on_peer_close(&mut self, code: CloseCode, cx: &mut Context<'_, GatewaySession>) {
+        self.protocol
+            .send_close(code, "", &mut cx.shard.codec, cx.out.cork());
+        cx.close(match self.watch {
+            Watch::Closing(reason) => reason,
+            _ => CloseReason::peer(code, "the peer closed"),
+        });
+    }
+
+    fn fail(&mut self, violation: Violation, cx: &mut Context<'_, GatewaySession>) {
+        self.end(
+            CloseReason::server(violation.code(), violation.sentence()),
+            cx,
+        );
+    }
+
+    /// Sends a Close and ends without waiting for the peer's (RFC 6455 section 7.1.7).
+    fn end(&mut self, reason: CloseReason, cx: &mut Context<'_, GatewaySession>) {
+        self.protocol.send_close(
+            reason.code,
+            reason.detail,
+            &mut cx.shard.codec,
+            cx.out.cork(),
+        );
+        cx.close(reason);
+    }
+
+    pub(super) fn on_end(&self, cx: &mut Context<'_, GatewaySession>) {
+        cx.close(match self.watch {
+            Watch::Closing(reason) => reason,
+            _ => CloseReason::transport("the peer ended TCP without a Close frame"),
+        });
+    }
+
+    pub(super) fn on_drained(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        if let Some(pong) = self.waiting_pong.take() {
+            let payload = &pong.payload[..usize::from(pong.len)];
+            self.protocol
+                .send_pong(payload, &mut cx.shard.codec, cx.out.cork());
+        }
+    }
+
+    pub(super) fn on_drain(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        let reason = CloseReason::server(CloseCode::GOING_AWAY, "the server is going away");
+        self.protocol.send_close(
+            reason.code,
+            reason.detail,
+            &mut cx.shard.codec,
+            cx.out.cork(),
+        );
+        self.watch = Watch::Closing(reason);
+        cx.set_deadline(cx.shard.config.close_timeout);
+    }
+
+    pub(super) fn on_close(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        if let Some(Membership { channel, encoding }) = self.membership.take() {
+            cx.shard.leave(usize::from(channel), cx.key, encoding);
+        }
+    }
+
+    pub(super) fn on_deadline(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        if let Watch::Closing(reason) = self.watch {
+            return cx.close(reason);
+        }
+        if self
+            .message_since
+            .is_some_and(|since| since.after(MESSAGE_AGE_MAX).is_reached(cx.now))
+        {
+            let detail = "the message took too long to arrive";
+            return self.end(CloseReason::server(CloseCode::POLICY_VIOLATION, detail), cx);
+        }
+        let timeout = cx.shard.config.heartbeat_timeout;
+        match (self.watch, cx.shard.config.heartbeat_interval) {
+            (Watch::Pinged(at), _) if cx.last_activity.ticks_since(at) == 0 => {
+                if at.after(timeout).is_reached(cx.now) {
+                    let detail = "no answer to a ping in time";
+                    return self.end(CloseReason::server(CloseCode::INTERNAL_ERROR, detail), cx);
+                }
+                return cx.set_deadline_at(at.after(timeout));
+            }
+            (_, Some(interval)) if cx.last_activity.after(interval).is_reached(cx.now) => {
+                self.watch = Watch::Pinged(cx.now);
+                self.protocol
+                    .send_ping(HEARTBEAT_PAYLOAD, &mut cx.shard.codec, cx.out.cork());
+                return cx.set_deadline(timeout);
+            }
+            _ => self.watch = Watch::Quiet,
+        }
+        self.watch_silence(cx);
+    }
+
+    /// Asks to be called when the peer has been silent for a heartbeat interval, or a message has taken too long.
+    fn watch_silence(&self, cx: &mut Context<'_, GatewaySession>) {
+        let silence = cx
+            .shard
+            .config
+            .heartbeat_interval
+            .map(|after| cx.last_activity.after(after));
+        let age = self.message_since.map(|since| since.after(MESSAGE_AGE_MAX));
+        let deadline = match (silence, age) {
+            (Some(silence), Some(age)) => Some(silence.earlier(age)),
+            (silence, age) => silence.or(age),
+        };
+        match deadline {
+            Some(deadline) => cx.set_deadline_at(deadline),
+            None => cx.clear_deadline(),
+        }
+    }
+
+    /// Keeps the time at which an unfinished message began.
+    #[inline]
+    fn watch_message(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        let is_mid_message = self.protocol.is_mid_message();
+        if is_mid_message == self.message_since.is_some() {
+            return;
+        }
+        self.message_since = is_mid_message.then_some(cx.now);
+        if is_mid_message && !matches!(self.watch, Watch::Closing(_)) {
+            self.watch_silence(cx);
+        }
+    }
+}

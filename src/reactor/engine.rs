@@ -1,0 +1,387 @@
+//! The loop without the poller: connections in a slab, their readiness, timers and send queues, over any transport and any
+//! clock. `Reactor` puts a poller under it; benches and tests put memory under it.
+//!
+//! Order of calls in a turn: `begin_turn`, `ready` for each event, `run_ready`, `deliver` for each piece of mail, `end_turn`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::connection::{Connection, Detached, DetachedState, Stage};
+use super::output::Output;
+use super::queue::SendQueue;
+use super::readiness::Readiness;
+use super::session::{CloseReason, Context, Session};
+use super::time::Tick;
+use super::transport::Transport;
+use super::turn::Turn;
+use super::wheel::{Entry, Wheel};
+use crate::buffer::{Pool, Shared};
+use crate::id::ConnKey;
+
+/// Emptied queues kept for their next use.
+const QUEUES_KEPT_MAX: usize = 1024;
+/// Send-queue buffers kept for their next use, and the largest capacity kept.
+const POOL_BUFFERS_MAX: usize = 256;
+const POOL_BUFFER_BYTES_MAX: usize = 128 * 1024;
+
+/// What the engine allows each connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes read at once, and the size of the worker's shared read buffer.
+    pub read_bytes_max: usize,
+    /// Bytes read from one connection in one turn, before others get theirs.
+    pub turn_bytes_max: usize,
+    /// Bytes of unsent replies from which on nothing more is read.
+    pub congested_bytes: usize,
+    /// Send-queue bytes tolerated for `send_queue_soft_for`.
+    pub send_queue_soft_bytes_max: usize,
+    /// Send-queue bytes that end the connection at once.
+    pub send_queue_hard_bytes_max: usize,
+    /// How long the soft limit may be passed.
+    pub send_queue_soft_for: Duration,
+    /// Time for the last words to leave and for the peer to end.
+    pub close_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            read_bytes_max: 128 * 1024,
+            turn_bytes_max: 128 * 1024,
+            congested_bytes: 64 * 1024,
+            send_queue_soft_bytes_max: 1 << 20,
+            send_queue_hard_bytes_max: 8 << 20,
+            send_queue_soft_for: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the connections of one engine share besides the shard.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) now: Tick,
+    pub(super) limits: Limits,
+    pub(super) output: Output,
+    pub(super) pool: Pool,
+    pub(super) wheel: Wheel,
+    pub(super) ready: VecDeque<ConnKey>,
+    pub(super) dead: Vec<ConnKey>,
+    queues: Vec<Box<SendQueue>>,
+}
+
+impl Tools {
+    pub(super) fn take_queue(&mut self) -> Box<SendQueue> {
+        self.queues.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_queue(&mut self, mut queue: Box<SendQueue>) {
+        queue.clear(&mut self.pool);
+        if self.queues.len() < QUEUES_KEPT_MAX {
+            self.queues.push(queue);
+        }
+    }
+}
+
+/// All connections of one worker.
+#[derive(Debug)]
+pub struct Engine<S: Session, T> {
+    connections: Slab<Connection<S, T>>,
+    next_generation: u32,
+    shard: S::Shard,
+    tools: Tools,
+    read_buffer: Box<[u8]>,
+    due: Vec<Entry>,
+}
+
+impl<S: Session, T: Transport> Engine<S, T> {
+    /// An engine without connections.
+    pub fn new(shard: S::Shard, limits: Limits, now: Tick) -> Self {
+        Self {
+            connections: Slab::new(),
+            next_generation: 0,
+            shard,
+            tools: Tools {
+                now,
+                limits,
+                output: Output::default(),
+                pool: Pool::new(POOL_BUFFERS_MAX, POOL_BUFFER_BYTES_MAX),
+                wheel: Wheel::new(now),
+                ready: VecDeque::new(),
+                dead: Vec::new(),
+                queues: Vec::new(),
+            },
+            read_buffer: vec![0; limits.read_bytes_max].into_boxed_slice(),
+            due: Vec::new(),
+        }
+    }
+
+    /// What the sessions share.
+    pub fn shard(&mut self) -> &mut S::Shard {
+        &mut self.shard
+    }
+
+    /// Other limits from now on; the read buffer keeps its size.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.tools.limits = limits;
+    }
+
+    /// Connections that hold a descriptor.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// The keys of all connections whose session is served.
+    pub fn open_keys(&self) -> Vec<ConnKey> {
+        self.connections
+            .iter()
+            .filter(|(_, connection)| connection.stage == Stage::Open)
+            .map(|(index, connection)| ConnKey {
+                index: index as u32,
+                generation: connection.generation,
+            })
+            .collect()
+    }
+
+    /// A turn begins at `now`.
+    pub fn begin_turn(&mut self, now: Tick) {
+        self.tools.now = now;
+    }
+
+    /// Takes a connection in; `register` is told its key before the session is.
+    ///
+    /// # Errors
+    /// What `register` says; the session is then released without a call.
+    pub fn insert<E>(
+        &mut self,
+        mut transport: T,
+        session: S,
+        register: impl FnOnce(&mut T, ConnKey) -> Result<(), E>,
+    ) -> Result<ConnKey, E> {
+        let key = self.next_key();
+        if let Err(error) = register(&mut transport, key) {
+            session.released(&mut self.shard);
+            return Err(error);
+        }
+        let connection = Connection::new(transport, session, key.generation, self.tools.now);
+        self.connections.insert(connection);
+        self.visit(key, |session, cx| session.on_open(cx));
+        Ok(key)
+    }
+
+    fn next_key(&mut self) -> ConnKey {
+        let index = self.connections.vacant_key() as u32;
+        let generation = self.next_generation;
+        self.next_generation = self.next_generation.wrapping_add(1);
+        ConnKey { index, generation }
+    }
+
+    /// Takes a connection out, with what waits in either direction, to be put into another engine. Neither session nor peer
+    /// notices. `None` where it is not open.
+    pub fn detach(&mut self, key: ConnKey) -> Option<Detached<S, T>> {
+        let connection = self.connections.get(key.index as usize)?;
+        if connection.generation != key.generation || connection.stage != Stage::Open {
+            return None;
+        }
+        let connection = self.connections.remove(key.index as usize);
+        let now = self.tools.now;
+        Some(Detached {
+            transport: connection.transport,
+            connection: DetachedState {
+                session: connection.session,
+                queue: connection.queue,
+                unread: connection.unread,
+                deadline_in: connection.deadline.map(|deadline| deadline.since(now)),
+            },
+        })
+    }
+
+    /// Puts a detached connection in; what it had not read is offered to its session in the next `run_ready`.
+    ///
+    /// # Errors
+    /// What `register` says; the session is then released without a call.
+    pub fn attach<E>(
+        &mut self,
+        detached: Detached<S, T>,
+        register: impl FnOnce(&mut T, ConnKey) -> Result<(), E>,
+    ) -> Result<ConnKey, E> {
+        let Detached {
+            mut transport,
+            connection: state,
+        } = detached;
+        let key = self.next_key();
+        if let Err(error) = register(&mut transport, key) {
+            state.session.released(&mut self.shard);
+            return Err(error);
+        }
+        let now = self.tools.now;
+        let mut connection = Connection::new(transport, state.session, key.generation, now);
+        connection.queue = state.queue;
+        connection.unread = state.unread;
+        connection.deadline = state.deadline_in.map(|left| now.after(left));
+        self.connections.insert(connection);
+        if let Some(mut turn) = self.at(key) {
+            turn.arm();
+        }
+        self.ready(key, Readiness::edge(true, true, false));
+        Ok(key)
+    }
+
+    /// An edge for `key`; one that is gone is ignored.
+    pub fn ready(&mut self, key: ConnKey, edge: Readiness) {
+        if let Some(connection) = self.connections.get_mut(key.index as usize)
+            && connection.generation == key.generation
+        {
+            connection.readiness.merge(edge);
+            if !connection.is_queued {
+                connection.is_queued = true;
+                self.tools.ready.push_back(key);
+            }
+        }
+    }
+
+    /// Offers a connection what its session left unconsumed.
+    pub fn resume(&mut self, key: ConnKey) {
+        self.ready(key, Readiness::default());
+    }
+
+    /// Whether connections wait that need no event to go on.
+    pub fn has_ready(&self) -> bool {
+        !self.tools.ready.is_empty()
+    }
+
+    /// Asks for a turn `ticks` from now, whatever else happens.
+    pub fn turn_again_in(&mut self, ticks: Tick) {
+        let at = Tick(self.tools.now.0.wrapping_add(ticks.0));
+        self.tools.wheel.insert(
+            ConnKey {
+                index: u32::MAX,
+                generation: 0,
+            },
+            at,
+        );
+    }
+
+    /// When `end_turn` has something to do without an event.
+    pub fn next_due(&self) -> Option<Tick> {
+        self.tools.wheel.next_due()
+    }
+
+    /// Serves every connection that was ready when this was called, once.
+    pub fn run_ready(&mut self) {
+        for _ in 0..self.tools.ready.len() {
+            let Some(key) = self.tools.ready.pop_front() else {
+                return;
+            };
+            self.drive(key);
+        }
+    }
+
+    fn drive(&mut self, key: ConnKey) {
+        let Self {
+            connections,
+            shard,
+            tools,
+            read_buffer,
+            ..
+        } = self;
+        if let Some(mut turn) = Turn::at(connections, shard, tools, key) {
+            turn.connection.is_queued = false;
+            turn.drive(read_buffer);
+        }
+    }
+
+    fn at(&mut self, key: ConnKey) -> Option<Turn<'_, S, T>> {
+        Turn::at(&mut self.connections, &mut self.shard, &mut self.tools, key)
+    }
+
+    /// Mail for the worker.
+    pub fn deliver(&mut self, mail: S::Mail) {
+        S::on_mail(self, mail);
+    }
+
+    /// Calls `call` with the session of `key`, as a turn of that connection; false where it is not open.
+    pub fn visit(&mut self, key: ConnKey, call: impl FnOnce(&mut S, &mut Context<'_, S>)) -> bool {
+        let Some(mut turn) = self.at(key) else {
+            return false;
+        };
+        if turn.connection.stage != Stage::Open {
+            return false;
+        }
+        turn.call_and_settle(call);
+        true
+    }
+
+    /// Sends the same frames that others get, in order, in one write; false where the connection is not open.
+    pub fn send_shared(&mut self, key: ConnKey, frames: &[Shared]) -> bool {
+        let Some(mut turn) = self.at(key) else {
+            return false;
+        };
+        if turn.connection.stage != Stage::Open {
+            return false;
+        }
+        turn.send_shared(frames);
+        true
+    }
+
+    /// Ends a connection in good order.
+    pub fn close(&mut self, key: ConnKey, reason: CloseReason) {
+        self.visit(key, |_, cx| cx.close(reason));
+    }
+
+    /// Drops a connection as it is, whatever its stage.
+    pub fn abort(&mut self, key: ConnKey, reason: CloseReason) {
+        if let Some(mut turn) = self.at(key) {
+            turn.abort(reason);
+        }
+    }
+
+    /// Drops every connection as it is.
+    pub fn abort_all(&mut self, reason: CloseReason) {
+        let keys: Vec<_> = self
+            .connections
+            .iter()
+            .map(|(index, connection)| ConnKey {
+                index: index as u32,
+                generation: connection.generation,
+            })
+            .collect();
+        for key in keys {
+            self.abort(key, reason);
+        }
+    }
+
+    /// What goes out to many goes out, timers fire, the dead are buried.
+    pub fn end_turn(&mut self) {
+        S::on_turn_end(self);
+        let mut due = std::mem::take(&mut self.due);
+        self.tools.wheel.advance(self.tools.now, &mut due);
+        for entry in due.drain(..) {
+            if let Some(mut turn) = self.at(entry.key) {
+                turn.look(entry.at);
+            }
+        }
+        self.due = due;
+        while let Some(key) = self.tools.dead.pop() {
+            let connection = self.connections.remove(key.index as usize);
+            if let Some(queue) = connection.queue {
+                self.tools.give_queue(queue);
+            }
+            if let Some(unread) = connection.unread {
+                self.tools.pool.give(unread.bytes);
+            }
+            drop(connection.transport);
+            connection.session.released(&mut self.shard);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! A worker: the engine over `mio`, its mailbox, and the paced farewell. One thread owns one of these.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+
+use super::connection::Detached;
+use super::engine::{Engine, Limits};
+use super::mailbox::Mailbox;
+use super::readiness::Readiness;
+use super::session::{CloseReason, Session};
+use super::time::{Clock, Tick};
+use super::transport::Stream;
+use crate::id::ConnKey;
+use crate::websocket::close::CloseCode;
+
+const WAKE: Token = Token(usize::MAX);
+/// Events taken from the poller at once.
+const EVENTS_MAX: usize = 1024;
+/// Items taken from the mailbox in one turn.
+const MAIL_PER_TURN_MAX: usize = 1024;
+/// While connections are being sent away, a turn comes at least this often.
+const DRAIN_STEP: Duration = Duration::from_millis(16);
+
+/// What other threads ask of a worker.
+#[derive(Debug)]
+pub enum Command<S: Session> {
+    /// Take a new connection in.
+    Open(Stream, S),
+    /// Take over a connection of another worker.
+    Adopt(Detached<S, Stream>),
+    /// Mail for the sessions.
+    Mail(S::Mail),
+    /// Other limits from now on.
+    Limits(Limits),
+    /// Send every connection away, paced over the first duration; drop what is left after the second, and end.
+    Drain(Duration, Duration),
+}
+
+/// A farewell in progress.
+#[derive(Debug)]
+struct Farewell {
+    keys: Vec<ConnKey>,
+    total: usize,
+    begun: Tick,
+    over: Duration,
+    until: Tick,
+}
+
+/// One worker's loop.
+#[derive(Debug)]
+pub struct Reactor<S: Session> {
+    poll: Poll,
+    engine: Engine<S, Stream>,
+    mailbox: Arc<Mailbox<Command<S>>>,
+    clock: Clock,
+    farewell: Option<Farewell>,
+    has_more_mail: bool,
+}
+
+impl<S: Session> Reactor<S> {
+    /// A worker whose mailbox holds at most `mail_items_max` items.
+    ///
+    /// # Errors
+    /// What the system says to a poller and an event descriptor.
+    pub fn new(shard: S::Shard, limits: Limits, mail_items_max: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mailbox = Arc::new(Mailbox::new(poll.registry(), WAKE, mail_items_max)?);
+        let clock = Clock::start();
+        let engine = Engine::new(shard, limits, clock.now());
+        Ok(Self {
+            poll,
+            engine,
+            mailbox,
+            clock,
+            farewell: None,
+            has_more_mail: false,
+        })
+    }
+
+    /// Where commands go.
+    pub fn mailbox(&self) -> Arc<Mailbox<Command<S>>> {
+        Arc::clone(&self.mailbox)
+    }
+
+    /// Serves until a farewell is over.
+    ///
+    /// # Errors
+    /// What the poller says; nothing can be served after that.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            if let Err(error) = self.poll.poll(&mut events, self.timeout())
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
+            self.turn(&events);
+            if self.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.engine.begin_turn(self.clock.now());
+        let mut has_mail = std::mem::take(&mut self.has_more_mail);
+        for event in events {
+            if event.token() == WAKE {
+                has_mail = true;
+                continue;
+            }
+            let key = ConnKey::from_word(event.token().0 as u64);
+            let ended = event.is_read_closed() || event.is_error();
+            self.engine.ready(
+                key,
+                Readiness::edge(event.is_readable(), event.is_writable(), ended),
+            );
+        }
+        self.engine.run_ready();
+        if has_mail {
+            self.take_mail();
+        }
+        self.say_farewell();
+        self.engine.end_turn();
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if self.engine.has_ready() || self.has_more_mail {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.engine.next_due().map(|tick| self.clock.until(tick));
+        match (timer, &self.farewell) {
+            (Some(timer), Some(_)) => Some(timer.min(DRAIN_STEP)),
+            (None, Some(_)) => Some(DRAIN_STEP),
+            (timer, None) => timer,
+        }
+    }
+
+    fn take_mail(&mut self) {
+        self.mailbox.begin_taking();
+        for _ in 0..MAIL_PER_TURN_MAX {
+            let Some(command) = self.mailbox.take() else {
+                return;
+            };
+            self.obey(command);
+        }
+        self.has_more_mail = true;
+    }
+
+    fn obey(&mut self, command: Command<S>) {
+        let registry = self.poll.registry();
+        match command {
+            Command::Open(stream, session) => {
+                // A registration fails only without memory for it; the connection is dropped and its session released.
+                let key = self.engine.insert(stream, session, |stream, key| {
+                    stream.register(registry, Token(key.to_word() as usize))
+                });
+                if let (Ok(key), Some(farewell)) = (key, &mut self.farewell) {
+                    farewell.keys.push(key);
+                }
+            }
+            Command::Adopt(detached) => {
+                let _ = self.engine.attach(detached, |stream, key| {
+                    stream.register(registry, Token(key.to_word() as usize))
+                });
+            }
+            Command::Mail(mail) => self.engine.deliver(mail),
+            Command::Limits(limits) => self.engine.set_limits(limits),
+            Command::Drain(over, within) => {
+                let keys = self.engine.open_keys();
+                let begun = self.clock.now();
+                let until = begun.after(within);
+                let total = keys.len();
+                self.farewell = Some(Farewell {
+                    keys,
+                    total,
+                    begun,
+                    over,
+                    until,
+                });
+            }
+        }
+    }
+
+    /// Sends away as many connections as the time that has passed allows.
+    fn say_farewell(&mut self) {
+        let Some(farewell) = &mut self.farewell else {
+            return;
+        };
+        let now = self.clock.now();
+        let elapsed = now.since(farewell.begun).as_secs_f64();
+        let share = (elapsed / farewell.over.as_secs_f64().max(0.001)).min(1.0);
+        let left = farewell.total - (share * farewell.total as f64).ceil() as usize;
+        while farewell.keys.len() > left {
+            let Some(key) = farewell.keys.pop() else {
+                break;
+            };
+            self.engine.visit(key, |session, cx| session.on_drain(cx));
+        }
+        if farewell.until.is_reached(now) {
+            let reason = CloseReason::server(CloseCode::GOING_AWAY, "the drain period is over");
+            self.engine.abort_all(reason);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.farewell
+            .as_ref()
+            .is_some_and(|farewell| farewell.keys.is_empty())
+            && self.engine.is_empty()
+            && self.mailbox.is_empty()
+    }
+}

@@ -1,0 +1,180 @@
+//! The seam between the loop and what connections are for: the loop calls a `Session`, the session answers with effects.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::engine::Engine;
+use super::output::Output;
+use super::time::Tick;
+use super::transport::Transport;
+use crate::id::ConnKey;
+use crate::websocket::close::CloseCode;
+use crate::websocket::protocol::Input;
+
+/// Who ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initiator {
+    /// The peer said so.
+    Peer,
+    /// This server did.
+    Server,
+    /// TCP or TLS ended without a word.
+    Transport,
+}
+
+impl fmt::Display for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Peer => "the peer",
+            Self::Server => "the server",
+            Self::Transport => "the transport",
+        })
+    }
+}
+
+/// Why a connection ended. The log, the metrics and the back end all read this one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseReason {
+    /// Who ended it.
+    pub initiator: Initiator,
+    /// The close code of a WebSocket; `NO_STATUS` for plain HTTP.
+    pub code: CloseCode,
+    /// A plain sentence, for people.
+    pub detail: &'static str,
+}
+
+impl CloseReason {
+    /// The peer reset the connection, or it broke.
+    pub const RESET: Self = Self::transport("the connection was reset");
+    /// The send queue passed its hard limit, or its soft limit for too long.
+    pub const SLOW_CONSUMER: Self = Self {
+        initiator: Initiator::Server,
+        code: CloseCode::TRY_AGAIN_LATER,
+        detail: "the peer reads too slowly",
+    };
+
+    /// TCP or TLS ended without a Close frame.
+    pub const fn transport(detail: &'static str) -> Self {
+        Self {
+            initiator: Initiator::Transport,
+            code: CloseCode::ABNORMAL,
+            detail,
+        }
+    }
+
+    /// This server ends it.
+    pub const fn server(code: CloseCode, detail: &'static str) -> Self {
+        Self {
+            initiator: Initiator::Server,
+            code,
+            detail,
+        }
+    }
+
+    /// The peer ended it.
+    pub const fn peer(code: CloseCode, detail: &'static str) -> Self {
+        Self {
+            initiator: Initiator::Peer,
+            code,
+            detail,
+        }
+    }
+}
+
+/// What a session wants done with its connection once the call is over.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// `Some(None)` takes the deadline away.
+    pub(super) deadline: Option<Option<Tick>>,
+    pub(super) close: Option<CloseReason>,
+    pub(super) abort: bool,
+}
+
+/// The surroundings of one call. Nothing acts inside it: what is said here happens when the call is over.
+#[derive(Debug)]
+pub struct Context<'e, S: Session> {
+    /// The connection.
+    pub key: ConnKey,
+    /// What the sessions of this worker share.
+    pub shard: &'e mut S::Shard,
+    /// What to send.
+    pub out: &'e mut Output,
+    /// The time of this turn.
+    pub now: Tick,
+    /// When the peer was last heard, or last took some of what waited for it.
+    pub last_activity: Tick,
+    pub(super) control: Control,
+}
+
+impl<S: Session> Context<'_, S> {
+    /// Asks for `on_deadline` after `duration`, in place of what was asked before.
+    pub fn set_deadline(&mut self, duration: Duration) {
+        self.control.deadline = Some(Some(self.now.after(duration)));
+    }
+
+    /// Asks for `on_deadline` at `tick`, in place of what was asked before.
+    pub fn set_deadline_at(&mut self, tick: Tick) {
+        self.control.deadline = Some(Some(tick));
+    }
+
+    /// Asks for no `on_deadline`.
+    pub fn clear_deadline(&mut self) {
+        self.control.deadline = Some(None);
+    }
+
+    /// Ends the connection in good order: what was said is sent, then `shutdown(Write)`, and what the peer still sends is
+    /// read and dropped until it ends or the close time is over. The first reason counts.
+    pub fn close(&mut self, reason: CloseReason) {
+        self.control.close.get_or_insert(reason);
+    }
+
+    /// Drops the connection as it is.
+    pub fn abort(&mut self, reason: CloseReason) {
+        self.control.close.get_or_insert(reason);
+        self.control.abort = true;
+    }
+}
+
+/// What a connection is for. Every method is called by the worker that owns the connection, one at a time.
+///
+/// Order of calls: `on_open` once; `on_input`, `on_drained`, `on_deadline`, `on_drain` any number of times; `on_end` at most once;
+/// `on_close` exactly once, after which only `released` follows.
+pub trait Session: Sized + fmt::Debug {
+    /// What the sessions of one worker share.
+    type Shard: fmt::Debug;
+    /// What other threads tell the worker.
+    type Mail: Send + fmt::Debug;
+
+    /// The connection has been accepted.
+    fn on_open(&mut self, cx: &mut Context<'_, Self>);
+
+    /// Bytes have arrived. The session consumes what it can; what it leaves is offered again once the send queue has drained.
+    fn on_input(&mut self, input: &mut Input<'_>, cx: &mut Context<'_, Self>);
+
+    /// The peer has ended its direction; no more input comes.
+    fn on_end(&mut self, cx: &mut Context<'_, Self>);
+
+    /// The deadline that was asked for has come.
+    fn on_deadline(&mut self, cx: &mut Context<'_, Self>);
+
+    /// The send queue has become empty.
+    fn on_drained(&mut self, cx: &mut Context<'_, Self>);
+
+    /// The server is going away and it is this connection's turn.
+    fn on_drain(&mut self, cx: &mut Context<'_, Self>);
+
+    /// The connection is over for the session. A last word may be sent, where the transport still stands.
+    fn on_close(&mut self, reason: CloseReason, cx: &mut Context<'_, Self>);
+
+    /// The descriptor has been closed.
+    fn released(self, shard: &mut Self::Shard);
+
+    /// Mail for the worker.
+    fn on_mail<T: Transport>(engine: &mut Engine<Self, T>, mail: Self::Mail);
+
+    /// Everything of this turn has been heard; what goes out to many goes now.
+    fn on_turn_end<T: Transport>(engine: &mut Engine<Self, T>);
+
+    /// A buffer that the session sent as its own has been written.
+    fn recycle(shard: &mut Self::Shard, buffer: Vec<u8>);
+}

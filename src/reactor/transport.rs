@@ -1,0 +1,194 @@
+//! What a connection's bytes travel over: one interface for plain sockets, TLS, and memory.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use super::tls::TlsStream;
+
+/// What a read gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes written to the front of the buffer; 0 is the end of the stream.
+    pub bytes: usize,
+    /// Nothing more is there now: the next edge will say when there is.
+    pub drained: bool,
+}
+
+/// A non-blocking byte stream.
+pub trait Transport {
+    /// Reads into `buffer`.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing is there; anything else ends the connection.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received>;
+
+    /// Writes from `slices`, in order; gives how many bytes were taken.
+    ///
+    /// # Errors
+    /// `WouldBlock` where none was; anything else ends the connection.
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Moves on what the transport itself holds back (encrypted records); true once nothing is held.
+    ///
+    /// # Errors
+    /// What ends the connection.
+    fn flush(&mut self) -> io::Result<bool>;
+
+    /// Says that nothing more will be written; what the peer sends can still be read.
+    ///
+    /// # Errors
+    /// What ends the connection.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+}
+
+/// A stream socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// Unix domain.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+        }
+    }
+}
+
+impl Read for Socket {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    #[inline]
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) => stream.write_vectored(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Socket {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let bytes = Read::read(self, buffer)?;
+        Ok(Received {
+            bytes,
+            drained: bytes < buffer.len(),
+        })
+    }
+
+    #[inline]
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [slice] => Write::write(self, slice),
+            slices => self.write_vectored(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+/// A connection as it comes from a listener.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it is.
+    Plain(Socket),
+    /// Under TLS.
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.socket(),
+        }
+    }
+
+    /// Registers for both edges, once and for all.
+    ///
+    /// # Errors
+    /// What the poller says.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.socket()
+            .source()
+            .register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Takes the stream out of the poller, to be registered elsewhere.
+    ///
+    /// # Errors
+    /// What the poller says.
+    pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.socket().source().deregister(registry)
+    }
+}
+
+impl Transport for Stream {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        match self {
+            Self::Plain(socket) => Transport::read(socket, buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => Transport::write(socket, slices),
+            Self::Tls(stream) => stream.write(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Plain(socket) => Transport::flush(socket),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.shutdown_write(),
+            Self::Tls(stream) => stream.shutdown_write(),
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The way from the threads that log to the one that writes: bounded, and nobody waits to put a line in.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::limits::LOG_BATCH_BYTES_MAX;
+
+/// What became of a batch of lines.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Lines that could not be written.
+    pub(super) lost: u64,
+    /// What else went wrong, to be said once.
+    pub(super) problem: Option<String>,
+}
+
+/// Where lines end.
+pub(super) trait Sink {
+    /// Writes whole lines, each with its line feed. Never panics; what cannot be written is counted.
+    fn write_lines(&mut self, lines: &str) -> Written;
+}
+
+/// Lines between their authors and the log thread. Call [`push`](Self::push) anywhere, [`drain_into`](Self::drain_into)
+/// on one thread until it returns, [`stop`](Self::stop) once at the end.
+pub(super) struct Queue {
+    lines: ArrayQueue<String>,
+    /// Lines that found no room or could not be written, and that nobody has been told of.
+    lost: AtomicU64,
+    pushed: AtomicU64,
+    done: AtomicU64,
+    writer: OnceLock<Thread>,
+    sleeping: AtomicBool,
+    stopping: AtomicBool,
+    finished: AtomicBool,
+    progress_lock: Mutex<()>,
+    progress: Condvar,
+}
+
+impl Queue {
+    pub(super) fn new(lines_max: usize) -> Self {
+        Self {
+            lines: ArrayQueue::new(lines_max),
+            lost: AtomicU64::new(0),
+            pushed: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            writer: OnceLock::new(),
+            sleeping: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            progress_lock: Mutex::new(()),
+            progress: Condvar::new(),
+        }
+    }
+
+    /// Puts a line in, or drops and counts it where there is no room.
+    pub(super) fn push(&self, line: String) {
+        if self.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.lines.push(line) {
+            Ok(()) => self.pushed.fetch_add(1, Ordering::Relaxed),
+            Err(_) => self.lost.fetch_add(1, Ordering::Relaxed),
+        };
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Pairs with the fence in `sleep`: either the writer sees the line, or we see that it sleeps.
+        fence(Ordering::SeqCst);
+        if self.sleeping.load(Ordering::Relaxed)
+            && self.sleeping.swap(false, Ordering::Relaxed)
+            && let Some(writer) = self.writer.get()
+        {
+            writer.unpark();
+        }
+    }
+
+    /// Whether the calling thread is the one that writes: it must not wait for itself.
+    pub(super) fn is_writer(&self) -> bool {
+        self.writer
+            .get()
+            .is_some_and(|writer| writer.id() == thread::current().id())
+    }
+
+    /// Waits until all that was put in before has been written or lost, `time_max` at most; whether it has.
+    pub(super) fn flush(&self, time_max: Duration) -> bool {
+        let target = self.pushed.load(Ordering::SeqCst);
+        self.wait(time_max, || self.done.load(Ordering::SeqCst) >= target)
+    }
+
+    /// Takes no more lines, and waits until the rest is out, `time_max` at most; whether it is.
+    pub(super) fn stop(&self, time_max: Duration) -> bool {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.wake();
+        self.wait(time_max, || self.finished.load(Ordering::SeqCst))
+    }
+
+    fn wait(&self, time_max: Duration, mut reached: impl FnMut() -> bool) -> bool {
+        let deadline = Instant::now() + time_max;
+        let mut guard = self
+            .progress_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if reached() {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            guard = self
+                .progress
+                .wait_timeout(guard, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn tell_progress(&self) {
+        // Under the lock, so that nobody who has just looked misses it.
+        let _guard = self
+            .progress_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.progress.notify_all();
+    }
+
+    /// Writes lines to `sink` until [`stop`](Self::stop). `own_line` makes a line of what the log itself has to say.
+    pub(super) fn drain_into(&self, sink: &mut dyn Sink, own_line: &dyn Fn(&str) -> String) {
+        self.writer.get_or_init(thread::current);
+        let mut batch = String::new();
+        loop {
+            let count = self.fill(&mut batch);
+            if count > 0 {
+                self.write(sink, &batch, own_line);
+                self.done.fetch_add(count, Ordering::SeqCst);
+                self.tell_progress();
+            }
+            if self.lines.is_empty() {
+                self.tell_lost(sink, own_line);
+                if self.stopping.load(Ordering::SeqCst) {
+                    break;
+                }
+                self.sleep();
+            }
+        }
+        self.finished.store(true, Ordering::SeqCst);
+        self.tell_progress();
+    }
+
+    fn fill(&self, batch: &mut String) -> u64 {
+        batch.clear();
+        let mut count = 0;
+        while batch.len() < LOG_BATCH_BYTES_MAX
+            && let Some(line) = self.lines.pop()
+        {
+            batch.push_str(&line);
+            count += 1;
+        }
+        count
+    }
+
+    fn write(&self, sink: &mut dyn Sink, lines: &str, own_line: &dyn Fn(&str) -> String) {
+        let written = sink.write_lines(lines);
+        let mut lost = written.lost;
+        if let Some(problem) = written.problem {
+            lost += sink.write_lines(&own_line(&problem)).lost;
+        }
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+    }
+
+    fn tell_lost(&self, sink: &mut dyn Sink, own_line: &dyn Fn(&str) -> String) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let noun = if lost == 1 { "log line" } else { "log lines" };
+            if sink
+                .write_lines(&own_line(&format!("{lost} {noun} lost")))
+                .lost
+                > 0
+            {
+                // Told when the next line comes through.
+                self.lost.fetch_add(lost, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn sleep(&self) {
+        self.sleeping.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.lines.is_empty() && !self.stopping.load(Ordering::Relaxed) {
+            thread::park();
+        }
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Hands on what it is given; holds each batch until it is let through.
+    struct Gate {
+        entered: mpsc::Sender<()>,
+        open: mpsc::Receiver<()>,
+        out: mpsc::Sender<String>,
+        broken: Arc<AtomicBool>,
+    }
+
+    impl Sink for Gate {
+        fn write_lines(&mut self, lines: &str) -> Written {
+            if self.broken.load(Ordering::SeqCst) {
+                return Written {
+                    lost: lines.lines().count() as u64,
+                    problem: None,
+                };
+            }
+            self.entered.send(()).ok();
+            self.open.recv().ok();
+            self.out.send(lines.to_owned()).expect("the test listens");
+            Written::default()
+        }
+    }
+
+    struct Rig {
+        entered: mpsc::Receiver<()>,
+        queue: Arc<Queue>,
+        open: Option<mpsc::Sender<()>>,
+        out: mpsc::Receiver<String>,
+        broken: Arc<AtomicBool>,
+        thread: thread::JoinHandle<()>,
+    }
+
+    fn rig(lines_max: usize) -> Rig {
+        let queue = Arc::new(Queue::new(lines_max));
+        let (entered_sender, entered) = mpsc::channel();
+        let (open, open_receiver) = mpsc::channel();
+        let (out_sender, out) = mpsc::channel();
+        let broken = Arc::new(AtomicBool::new(false));
+        let mut gate = Gate {
+            entered: entered_sender,
+            open: open_receiver,
+            out: out_sender,
+            broken: Arc::clone(&broken),
+        };
+        let shared = Arc::clone(&queue);
+        let thread = thread::spawn(move || {
+            shared.drain_into(&mut gate, &|what| format!("own: {what}\n"));
+        });
+        Rig {
+            entered,
+            queue,
+            open: Some(open),
+            out,
+            broken,
+            thread,
+        }
+    }
+
+    #[test]
+    fn lines_come_out_in_order_and_stop_flushes() {
+        let mut rig = rig(16);
+        rig.open = None;
+        for n in 0..10 {
+            rig.queue.push(format!("{n}\n"));
+        }
+        assert!(rig.queue.flush(LONG));
+        rig.queue.push("last\n".to_owned());
+        assert!(rig.queue.stop(LONG));
+        rig.queue.push("too late\n".to_owned());
+        rig.thread.join().expect("the log thread");
+        assert_eq!(
+            rig.out.iter().collect::<String>(),
+            "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\nlast\n"
+        );
+    }
+
+    #[test]
+    fn a_full_queue_drops_counts_and_says_so_once() {
+        let mut rig = rig(4);
+        rig.queue.push("first\n".to_owned());
+        rig.entered
+            .recv_timeout(LONG)
+            .expect("the first line is at the gate");
+        for n in 0..7 {
+            rig.queue.push(format!("{n}\n"));
+        }
+        rig.open = None;
+        assert!(rig.queue.stop(LONG));
+        rig.thread.join().expect("the log thread");
+        let all: String = rig.out.iter().collect();
+        assert_eq!(all, "first\n0\n1\n2\n3\nown: 3 log lines lost\n");
+    }
+
+    #[test]
+    fn a_stalled_sink_stops_nobody() {
+        let rig = rig(4);
+        for n in 0..1_000 {
+            rig.queue.push(format!("{n}\n"));
+        }
+        assert!(!rig.queue.flush(Duration::from_millis(1)));
+        assert!(!rig.queue.stop(Duration::from_millis(1)));
+        drop(rig.open);
+        rig.thread.join().expect("the log thread");
+    }
+
+    #[test]
+    fn a_broken_sink_is_counted_and_told_when_it_works_again() {
+        let mut rig = rig(16);
+        rig.open = None;
+        rig.broken.store(true, Ordering::SeqCst);
+        rig.queue.push("a\n".to_owned());
+        assert!(rig.queue.flush(LONG));
+        rig.queue.push("b\n".to_owned());
+        assert!(rig.queue.flush(LONG));
+        // The two were tried and lost before the sink works again; the telling of them may come at any time after.
+        rig.broken.store(false, Ordering::SeqCst);
+        rig.queue.push("c\n".to_owned());
+        assert!(rig.queue.stop(LONG));
+        rig.thread.join().expect("the log thread");
+        let all: String = rig.out.iter().collect();
+        assert!(all.contains("own: 2 log lines lost\n"), "{all}");
+        assert!(all.contains("c\n"), "{all}");
+    }
+
+    #[test]
+    fn many_authors_lose_nothing_where_there_is_room() {
+        const AUTHORS: usize = 4;
+        const LINES: usize = 2_000;
+        let mut rig = rig(AUTHORS * LINES);
+        rig.open = None;
+        thread::scope(|scope| {
+            for author in 0..AUTHORS {
+                let queue = &rig.queue;
+                scope.spawn(move || {
+                    for n in 0..LINES {
+                        queue.push(format!("{author} {n}\n"));
+                    }
+                });
+            }
+        });
+        assert!(rig.queue.stop(LONG));
+        rig.thread.join().expect("the log thread");
+        let all: String = rig.out.iter().collect();
+        for author in 0..AUTHORS {
+            let own = all
+                .lines()
+                .filter(|line| line.starts_with(&format!("{author} ")));
+            let expected: Vec<String> = (0..LINES).map(|n| format!("{author} {n}")).collect();
+            assert_eq!(own.collect::<Vec<_>>(), expected);
+        }
+    }
+}

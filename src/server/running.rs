@@ -1,0 +1,268 @@
+//! The running server: its threads, its signals, its reload and its farewell.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::acceptor::{Acceptor, AcceptorCommand, AcceptorConfig};
+use super::listeners::Listener;
+use super::settings::{Arguments, Loaded, Settings, reloadable_changes};
+use super::{StartError, logging, tls_files, translate};
+use crate::gateway::{Admission, GatewaySession, Mail, Node, Shard};
+use crate::reactor::{Command, Mailbox, Reactor};
+
+/// Items that may wait for one worker.
+const MAIL_ITEMS_MAX: usize = 64 * 1024;
+/// Of the drain period: `/health` says 503 while new connections are still taken, then connections are sent away, and
+/// what is left is for their last words.
+const GRACE_SHARE: f64 = 0.05;
+const GRACE_MAX: Duration = Duration::from_secs(1);
+const FAREWELL_SHARE: f64 = 0.65;
+
+type WorkerMailbox = Arc<Mailbox<Command<GatewaySession>>>;
+
+/// Every thread of the server, and the ways to them.
+#[derive(Debug)]
+struct Server {
+    node: Arc<Node>,
+    workers: Vec<WorkerMailbox>,
+    acceptor: Arc<Mailbox<AcceptorCommand>>,
+    loaded: Loaded,
+    farewell: Farewell,
+}
+
+/// The threads that serve.
+struct Threads {
+    acceptor: JoinHandle<()>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// Ends the process when the thread that holds it panics: a server is never half alive.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+/// The farewell: when it began, and how long it may take.
+type Farewell = Arc<OnceLock<(Instant, Duration)>>;
+
+/// See [`super::run`].
+pub(super) fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), StartError> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::System)?;
+    let (mut server, threads) = start(loaded)?;
+    let handle = signals.handle();
+    let (workers, farewell) = (server.workers.clone(), Arc::clone(&server.farewell));
+    let waiter = spawn("farewell", move || {
+        see_off(threads, &workers, &farewell);
+        handle.close();
+    })?;
+    let mut is_draining = false;
+    for signal in signals.forever() {
+        match signal {
+            SIGHUP => server.reload(arguments),
+            _ if is_draining => {
+                log::warn!("a second signal: stopping at once");
+                return Err(StartError::Interrupted);
+            }
+            _ => {
+                is_draining = true;
+                server.drain();
+            }
+        }
+    }
+    waiter.join().map_err(|_| StartError::Interrupted)?;
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Waits for the acceptor to stop, so that nobody comes in any more; then has the workers send everyone away.
+fn see_off(threads: Threads, workers: &[WorkerMailbox], farewell: &Farewell) {
+    join(threads.acceptor);
+    if let Some((begun, period)) = farewell.get() {
+        let left = period.saturating_sub(begun.elapsed());
+        for worker in workers {
+            deliver(worker, Command::Drain(left.mul_f64(FAREWELL_SHARE), left));
+        }
+    }
+    threads.workers.into_iter().for_each(join);
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        std::process::abort();
+    }
+}
+
+fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
+    let settings = &loaded.settings;
+    let tls = settings
+        .tls
+        .as_ref()
+        .map(tls_files::load)
+        .transpose()
+        .map_err(StartError::Tls)?;
+    let mut listeners = Vec::new();
+    for address in &settings.listen {
+        let listener = Listener::bind(address)
+            .map_err(|error| StartError::Listen(address.to_string(), error))?;
+        listeners.push(listener);
+    }
+    let names: Vec<_> = listeners
+        .iter()
+        .map(|listener| listener.name(tls.is_some()))
+        .collect();
+    let admission = Admission::new(
+        settings.workers,
+        settings.connections_max,
+        settings.connections_per_address_max,
+    );
+    let node = Arc::new(Node::new(settings.workers, &settings.routes, admission));
+    let config = Arc::new(translate::gateway(settings));
+    let mut reactors = Vec::new();
+    for worker in 0..settings.workers {
+        let shard = Shard::new(worker, Arc::clone(&config), Arc::clone(&node));
+        let reactor = Reactor::new(shard, translate::limits(settings), MAIL_ITEMS_MAX)
+            .map_err(StartError::System)?;
+        reactors.push(reactor);
+    }
+    let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
+    let acceptor_config = AcceptorConfig {
+        proxies: settings.trusted_proxies.clone(),
+        tls,
+    };
+    let acceptor = Acceptor::new(
+        listeners,
+        acceptor_config,
+        Arc::clone(&node),
+        workers.clone(),
+    )
+    .map_err(StartError::System)?;
+    let mailbox = acceptor.mailbox();
+    let freed = acceptor.mailbox();
+    node.connect(workers.clone(), move || freed.wake());
+    let acceptor = serve("acceptor".to_owned(), move || acceptor.run())?;
+    let worker_threads = reactors
+        .into_iter()
+        .enumerate()
+        .map(|(worker, reactor)| serve(format!("worker-{worker}"), move || reactor.run()))
+        .collect::<Result<_, _>>()?;
+    let threads = Threads {
+        acceptor,
+        workers: worker_threads,
+    };
+    for name in names {
+        log::info!("listening on {name}");
+    }
+    let farewell = Farewell::default();
+    Ok((
+        Server {
+            node,
+            workers,
+            acceptor: mailbox,
+            loaded,
+            farewell,
+        },
+        threads,
+    ))
+}
+
+/// A thread without which nothing can be served: its failure ends the process.
+fn serve(
+    name: String,
+    work: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    spawn(&name.clone(), move || {
+        if let Err(error) = work() {
+            log::error!("{name} cannot go on: {error}");
+            log::logger().flush();
+            std::process::abort();
+        }
+    })
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let _guard = EndOnPanic;
+            work();
+        })
+        .map_err(StartError::System)
+}
+
+impl Server {
+    /// SIGHUP: reads the settings again and gives out what can be changed while running. Wrong settings change nothing.
+    fn reload(&mut self, arguments: &Arguments) {
+        let loaded = match Settings::load(arguments) {
+            Ok(loaded) => loaded,
+            Err(error) => return log::error!("not reloaded: {error}"),
+        };
+        let tls = match loaded
+            .settings
+            .tls
+            .as_ref()
+            .map(tls_files::load)
+            .transpose()
+        {
+            Ok(tls) => tls,
+            Err(error) => return log::error!("not reloaded: {error}"),
+        };
+        for change in reloadable_changes(&self.loaded, &loaded) {
+            log::info!("{change}");
+        }
+        // What needs a restart stays as it was.
+        let mut settings = loaded.settings.clone();
+        settings.routes.clone_from(&self.loaded.settings.routes);
+        let config = AcceptorConfig {
+            proxies: settings.trusted_proxies.clone(),
+            tls,
+        };
+        deliver(&self.acceptor, AcceptorCommand::Configure(config));
+        let admission = &self.node.admission;
+        admission.set_limits(
+            settings.connections_max,
+            settings.connections_per_address_max,
+        );
+        let config = Arc::new(translate::gateway(&settings));
+        for worker in &self.workers {
+            deliver(worker, Command::Limits(translate::limits(&settings)));
+            deliver(worker, Command::Mail(Mail::Configure(Arc::clone(&config))));
+        }
+        logging::set_level(settings.log.level);
+        self.loaded = loaded;
+        self.loaded.settings.routes = settings.routes;
+        log::info!("reloaded");
+    }
+
+    /// SIGTERM: `/health` says so first, then nobody is let in, then everyone is sent away, paced.
+    fn drain(&self) {
+        let period = self.loaded.settings.drain_period;
+        let connections = self.node.admission.admitted();
+        log::info!(
+            "draining {connections} connections within {} s",
+            period.as_secs_f64()
+        );
+        self.node.begin_draining();
+        self.farewell.get_or_init(|| (Instant::now(), period));
+        let grace = period.mul_f64(GRACE_SHARE).min(GRACE_MAX);
+        deliver(&self.acceptor, AcceptorCommand::StopAfter(grace));
+    }
+}
+
+/// Puts a command in, waiting for room: these threads have nothing else to do.
+fn deliver<M>(mailbox: &Mailbox<M>, command: M) {
+    let mut command = command;
+    while let Err(refused) = mailbox.send(command) {
+        command = refused;
+        thread::sleep(Duration::from_millis(1));
+    }
+}

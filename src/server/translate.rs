@@ -1,0 +1,43 @@
+//! Settings in the terms of the floors below.
+
+use crate::gateway::GatewayConfig;
+use crate::reactor::Limits;
+use crate::server::settings::Settings;
+use crate::websocket::codec;
+use crate::websocket::extension::DeflatePolicy;
+
+/// The gateway's part.
+pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
+    let compression = settings.compression;
+    GatewayConfig {
+        routes: settings.routes.clone(),
+        origins: settings.allowed_origins.clone(),
+        proxies: settings.trusted_proxies.clone(),
+        subprotocols: settings.subprotocols.clone(),
+        deflate: compression.enabled.then_some(DeflatePolicy {
+            context_takeover: compression.context_takeover,
+            window_bits_max: compression.window_bits,
+        }),
+        codec: codec::Config {
+            message_bytes_max: settings.message_bytes_max,
+            compression_bytes_min: compression.threshold_bytes,
+            compression_level: compression.level,
+        },
+        handshake_timeout: settings.handshake_timeout,
+        heartbeat_interval: Some(settings.heartbeat_interval)
+            .filter(|interval| !interval.is_zero()),
+        heartbeat_timeout: settings.heartbeat_timeout,
+        close_timeout: settings.close_timeout,
+    }
+}
+
+/// The loop's part.
+pub(super) fn limits(settings: &Settings) -> Limits {
+    Limits {
+        send_queue_soft_bytes_max: settings.send_queue_soft_bytes_max,
+        send_queue_hard_bytes_max: settings.send_queue_hard_bytes_max,
+        send_queue_soft_for: settings.send_queue_soft_for,
+        close_timeout: settings.close_timeout,
+        ..Limits::default()
+    }
+}

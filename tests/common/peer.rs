@@ -1,0 +1,152 @@
+//! The foreign programs that the tests drive. A missing one fails the test: nothing is skipped.
+
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+
+use serde_json::Value;
+
+use super::DEADLINE;
+use super::lines::Lines;
+use super::server::wait_child;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn missing(what: &str) -> ! {
+    panic!("the peer {what} is missing; run `make peers`");
+}
+
+/// A program of the machine, from PATH or from where Debian keeps its daemons.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut directories = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let found = directories.find_map(|directory: PathBuf| {
+        let file = directory.join(name);
+        file.is_file().then_some(file)
+    });
+    found.unwrap_or_else(|| missing(name))
+}
+
+/// A file of the installed peers.
+fn installed(path: &str) -> PathBuf {
+    let path = root().join(".peers").join(path);
+    if !path.exists() {
+        missing(&path.display().to_string());
+    }
+    path
+}
+
+/// node with the pinned npm packages, over a script of `tests/peers/node`.
+pub(crate) fn node(script: &str) -> Command {
+    let mut command = Command::new(program("node"));
+    command
+        .env("NODE_PATH", installed("node/node_modules"))
+        .env("CHROMIUM", chromium())
+        .arg(root().join("tests/peers/node").join(script));
+    command
+}
+
+/// The `wscat` that npm installed, on a terminal of its own (`script` of bsdutils makes it one).
+pub(crate) fn wscat(url: &str) -> Command {
+    let wscat = installed("node/node_modules/.bin/wscat");
+    let line = format!("exec '{}' --no-color -c '{url}'", wscat.display());
+    let mut command = Command::new(program("script"));
+    command
+        .args(["-q", "-e", "-f", "-c", &line, "/dev/null"])
+        .env("TERM", "xterm");
+    command
+}
+
+/// Python with the pinned `websockets`, over a script of `tests/peers/python`.
+pub(crate) fn python(script: &str) -> Command {
+    let mut command = Command::new(installed("python/bin/python3"));
+    command
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg(root().join("tests/peers/python").join(script));
+    command
+}
+
+/// Path of Chromium.
+pub(crate) fn chromium() -> PathBuf {
+    program("chromium")
+}
+
+/// A running peer with its input and its output lines; dropping it ends it.
+pub(crate) struct Peer {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines,
+    errors: Lines,
+}
+
+impl Peer {
+    /// Starts a peer.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        Self {
+            input: child.stdin.take(),
+            output: Lines::collect(child.stdout.take().expect("stdout is piped")),
+            errors: Lines::collect(child.stderr.take().expect("stderr is piped")),
+            child,
+        }
+    }
+
+    /// Writes a line to the peer's input.
+    pub(crate) fn type_line(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("the input is open");
+        writeln!(input, "{line}")
+            .and_then(|()| input.flush())
+            .expect("the peer reads its input");
+    }
+
+    /// Waits for an output line that contains `substring`; fails the test at the deadline.
+    pub(crate) fn wait_for(&self, substring: &str) -> String {
+        let found = self.output.wait_for(substring, DEADLINE);
+        found.unwrap_or_else(|| panic!("no {substring:?} from the peer:\n{}", self.text()))
+    }
+
+    /// Waits for the peer to end well, and gives the JSON object that is the last line of its output.
+    pub(crate) fn facts(mut self) -> Value {
+        let status = wait_child(&mut self.child, DEADLINE * 3);
+        let status = status.unwrap_or_else(|| panic!("the peer does not end:\n{}", self.text()));
+        self.output.wait_end(DEADLINE);
+        self.errors.wait_end(DEADLINE);
+        assert!(
+            status.success(),
+            "the peer failed, {status}:\n{}",
+            self.text()
+        );
+        let text = self.output.text();
+        let last = text.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    fn text(&self) -> String {
+        self.output.text() + &self.errors.text()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Both fail where the peer has ended, which is the rule.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("---- the peer's output ----\n{}", self.text());
+        }
+    }
+}
+
+/// Runs a peer to its end, and gives the facts that it found.
+pub(crate) fn facts(command: Command) -> Value {
+    Peer::start(command).facts()
+}

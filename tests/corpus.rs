@@ -1,0 +1,44 @@
+//! Replays the committed fuzz corpus on stable: every file of `fuzz/corpus/<target>/` goes through the same property
+//! that the fuzz target of that name checks.
+
+// The properties are `pub` for the fuzz targets, which include the same files.
+#![allow(unreachable_pub)]
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/properties/handshake.rs"]
+mod handshake;
+#[path = "../fuzz/properties/http.rs"]
+mod http;
+
+/// Runs `check` over every seed of `target`; a target without seeds fails, for it would test nothing.
+#[expect(
+    clippy::print_stdout,
+    reason = "names the seed at which a check failed"
+)]
+fn replay(target: &str, check: impl Fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let mut seeds: Vec<_> = fs::read_dir(&directory)
+        .expect("the corpus is committed")
+        .map(|entry| entry.expect("a readable directory").path())
+        .collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "no seed in {}", directory.display());
+    for seed in seeds {
+        println!("{}", seed.display());
+        check(&fs::read(&seed).expect("a readable seed"));
+    }
+}
+
+#[test]
+fn http() {
+    replay("http", http::check);
+}
+
+#[test]
+fn handshake() {
+    replay("handshake", handshake::check);
+}
