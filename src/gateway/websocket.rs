@@ -89,7 +89,8 @@ impl WebSocketStage {
         if let Watch::Pinged(_) = self.watch {
             self.watch = Watch::Quiet;
         }
-        while !input.is_empty() && !cx.out.is_congested() {
+        // Until `receive` has nothing more to give, also where no input is left: with that it returns what it borrowed.
+        while !cx.out.is_congested() {
             if self.membership.is_some() && cx.shard.is_congested() {
                 cx.shard.paused.push(cx.key);
                 break;

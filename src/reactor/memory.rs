@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::transport::{Received, Transport};
 
 /// What the peer of a [`MemoryTransport`] sees and does.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct MemoryPeer {
     /// What the peer has sent and the engine has not read.
     pub to_engine: VecDeque<u8>,

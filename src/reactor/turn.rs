@@ -295,15 +295,20 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
                 *slice = IoSlice::new(frame);
             }
             let filled = frames.len().min(SLICES_MAX);
+            let offered: usize = frames[..filled].iter().map(|frame| frame.len()).sum();
             match self.connection.transport.write(&slices[..filled]) {
-                Ok(count) => written = count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) if count == offered && filled == frames.len() => return,
+                Ok(count) => {
+                    written = count;
+                    if count < offered {
+                        self.connection.readiness.write_filled();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.connection.readiness.write_filled();
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.abort(CloseReason::RESET),
-            }
-            let offered: usize = frames[..filled].iter().map(|frame| frame.len()).sum();
-            if written == offered && filled == frames.len() {
-                return;
             }
         }
         let mut queue = self

@@ -91,6 +91,11 @@ fn at(peer: &Peer) -> MutexGuard<'_, MemoryPeer> {
     peer.lock().expect("peer")
 }
 
+/// What the peer sees now, without keeping it locked.
+fn seen(peer: &Peer) -> MemoryPeer {
+    at(peer).clone()
+}
+
 impl Bench {
     fn new(limits: Limits) -> Self {
         Self {
@@ -137,8 +142,8 @@ fn one_read_and_one_write_for_what_arrives_together() {
     let mut bench = Bench::new(Limits::default());
     let (key, peer) = bench.connect(usize::MAX);
     bench.send(key, &peer, b"hell O world O!");
-    assert_eq!(at(&peer).from_engine, b"hell owned world owned!");
-    assert_eq!((at(&peer).reads, at(&peer).writes), (1, 1));
+    assert_eq!(seen(&peer).from_engine, b"hell owned world owned!");
+    assert_eq!((seen(&peer).reads, seen(&peer).writes), (1, 1));
     assert_eq!(bench.engine.shard().recycled, 2);
 }
 
@@ -147,13 +152,13 @@ fn a_stale_key_is_ignored() {
     let mut bench = Bench::new(Limits::default());
     let (old, peer) = bench.connect(usize::MAX);
     bench.send(old, &peer, b"A");
-    assert!(at(&peer).is_dropped && bench.engine.is_empty());
+    assert!(seen(&peer).is_dropped && bench.engine.is_empty());
     let (new, peer) = bench.connect(usize::MAX);
     assert_eq!(new.index, old.index, "the place is used again");
     at(&peer).to_engine.extend(b"x");
     bench.engine.ready(old, Readiness::edge(true, true, true));
     bench.turn();
-    assert_eq!(at(&peer).reads, 0);
+    assert_eq!(seen(&peer).reads, 0);
     assert!(
         !bench
             .engine
@@ -170,15 +175,15 @@ fn a_stalled_reader_stops_being_read_and_goes_on_where_it_was() {
     });
     let (key, peer) = bench.connect(500);
     bench.send(key, &peer, &[b'B'; 10]);
-    assert_eq!(at(&peer).from_engine.len(), 500);
+    assert_eq!(seen(&peer).from_engine.len(), 500);
     bench.send(key, &peer, b"more");
     assert_eq!(
-        at(&peer).to_engine.len(),
+        seen(&peer).to_engine.len(),
         4,
         "not read while its replies pile up"
     );
     assert_eq!(bench.events(), ["open"]);
-    while at(&peer).from_engine.len() < 10_004 {
+    while seen(&peer).from_engine.len() < 10_004 {
         at(&peer).room = 700;
         bench.engine.ready(key, Readiness::edge(false, true, false));
         bench.turn();
@@ -186,7 +191,7 @@ fn a_stalled_reader_stops_being_read_and_goes_on_where_it_was() {
     let mut expected = vec![b'b'; 10_000];
     expected.extend_from_slice(b"more");
     assert_eq!(
-        at(&peer).from_engine,
+        seen(&peer).from_engine,
         expected,
         "nothing lost, nothing twice"
     );
@@ -210,13 +215,13 @@ fn a_hot_peer_gives_way_after_its_budget() {
         .engine
         .ready(calm, Readiness::edge(true, false, false));
     bench.turn();
-    assert_eq!(at(&hot_peer).from_engine.len(), 128);
-    assert_eq!(at(&calm_peer).from_engine, b"y");
+    assert_eq!(seen(&hot_peer).from_engine.len(), 128);
+    assert_eq!(seen(&calm_peer).from_engine, b"y");
     while bench.engine.has_ready() {
         bench.turn();
     }
     assert_eq!(
-        at(&hot_peer).from_engine.len(),
+        seen(&hot_peer).from_engine.len(),
         1_000,
         "the edge does not repeat; the engine does"
     );
@@ -227,14 +232,14 @@ fn a_close_sends_its_last_words_then_ends_then_waits_for_the_peer() {
     let mut bench = Bench::new(Limits::default());
     let (key, peer) = bench.connect(usize::MAX);
     bench.send(key, &peer, b"xQ");
-    assert_eq!(at(&peer).from_engine, b"xbye");
-    assert!(at(&peer).engine_ended && !at(&peer).is_dropped);
+    assert_eq!(seen(&peer).from_engine, b"xbye");
+    assert!(seen(&peer).engine_ended && !seen(&peer).is_dropped);
     bench.send(key, &peer, b"late words are read and dropped");
-    assert!(at(&peer).to_engine.is_empty() && !at(&peer).is_dropped);
+    assert!(seen(&peer).to_engine.is_empty() && !seen(&peer).is_dropped);
     at(&peer).has_ended = true;
     bench.engine.ready(key, Readiness::edge(true, false, true));
     bench.turn();
-    assert!(at(&peer).is_dropped);
+    assert!(seen(&peer).is_dropped);
     assert_eq!(bench.events(), ["open", "close", "released"]);
 }
 
@@ -244,19 +249,19 @@ fn last_words_wait_for_a_slow_reader_as_long_as_the_close_time() {
         let mut bench = Bench::new(Limits::default());
         let (key, peer) = bench.connect(2);
         bench.send(key, &peer, b"xxxxQ");
-        assert_eq!(at(&peer).from_engine, b"xx");
-        assert!(!at(&peer).engine_ended);
+        assert_eq!(seen(&peer).from_engine, b"xx");
+        assert!(!seen(&peer).engine_ended);
         if answers {
             at(&peer).room = 100;
             bench.engine.ready(key, Readiness::edge(false, true, false));
             bench.turn();
-            assert_eq!(at(&peer).from_engine, b"xxxxbye");
-            assert!(at(&peer).engine_ended);
+            assert_eq!(seen(&peer).from_engine, b"xxxxbye");
+            assert!(seen(&peer).engine_ended);
         }
         bench.pass(Duration::from_secs(4));
-        assert!(!at(&peer).is_dropped);
+        assert!(!seen(&peer).is_dropped);
         bench.pass(Duration::from_secs(2));
-        assert!(at(&peer).is_dropped, "the close time is over");
+        assert!(seen(&peer).is_dropped, "the close time is over");
         assert_eq!(bench.events(), ["open", "close", "released"]);
         assert_eq!(bench.engine.next_due(), None, "no timer is left behind");
     }
@@ -270,8 +275,8 @@ fn the_end_of_a_peer_is_noticed_behind_its_last_bytes() {
     at(&peer).has_ended = true;
     bench.engine.ready(key, Readiness::edge(true, true, true));
     bench.turn();
-    assert_eq!(at(&peer).from_engine, b"lastbye");
-    assert!(at(&peer).engine_ended && at(&peer).is_dropped);
+    assert_eq!(seen(&peer).from_engine, b"lastbye");
+    assert!(seen(&peer).engine_ended && seen(&peer).is_dropped);
     assert_eq!(bench.events(), ["open", "end", "close", "released"]);
 }
 
@@ -282,7 +287,7 @@ fn a_reset_is_the_transports_doing() {
     at(&peer).is_reset = true;
     bench.engine.ready(key, Readiness::edge(true, true, true));
     bench.turn();
-    assert!(at(&peer).is_dropped);
+    assert!(seen(&peer).is_dropped);
     let reason = bench.engine.shard().last_reason.expect("a reason");
     assert_eq!(
         (reason.initiator, reason.code),
@@ -306,7 +311,7 @@ fn deadlines_come_once_and_in_time() {
     );
     bench.pass(Duration::from_millis(60));
     assert_eq!(bench.events(), ["deadline"]);
-    assert_eq!(at(&peer).from_engine, b"T");
+    assert_eq!(seen(&peer).from_engine, b"T");
     bench.pass(Duration::from_secs(5));
     assert!(bench.events().is_empty() && bench.engine.next_due().is_none());
 }
@@ -328,7 +333,7 @@ fn the_send_queue_has_a_hard_limit_at_once_and_a_soft_one_for_a_time() {
     bench.engine.deliver((soft, frame(1_001)));
     bench.engine.deliver((saved, frame(1_001)));
     bench.turn();
-    assert!(at(&hard_peer).is_dropped && !at(&soft_peer).is_dropped);
+    assert!(seen(&hard_peer).is_dropped && !seen(&soft_peer).is_dropped);
     assert_eq!(
         bench.engine.shard().last_reason,
         Some(CloseReason::SLOW_CONSUMER)
@@ -341,12 +346,12 @@ fn the_send_queue_has_a_hard_limit_at_once_and_a_soft_one_for_a_time() {
     bench.turn();
     bench.pass(Duration::from_millis(600));
     assert!(
-        at(&soft_peer).is_dropped,
+        seen(&soft_peer).is_dropped,
         "over the soft limit for its time"
     );
     bench.pass(Duration::from_secs(2));
     assert!(
-        !at(&saved_peer).is_dropped,
+        !seen(&saved_peer).is_dropped,
         "came below the soft limit in time"
     );
 }
@@ -360,12 +365,12 @@ fn shared_frames_leave_in_one_write_behind_what_waits() {
     bench
         .engine
         .deliver((key, vec![Shared::from(&b"three"[..])]));
-    assert_eq!(at(&peer).from_engine, b"one");
+    assert_eq!(seen(&peer).from_engine, b"one");
     at(&peer).room = 100;
     bench.engine.ready(key, Readiness::edge(false, true, false));
     bench.turn();
-    assert_eq!(at(&peer).from_engine, b"onetwothree");
-    assert_eq!(at(&peer).writes, 2);
+    assert_eq!(seen(&peer).from_engine, b"onetwothree");
+    assert_eq!(seen(&peer).writes, 2);
 }
 
 #[test]
@@ -390,7 +395,7 @@ fn a_connection_moves_to_another_engine_with_all_that_waits() {
     let mut expected = vec![b'b'; 3_000];
     expected.extend_from_slice(b"xyz!");
     assert_eq!(
-        at(&peer).from_engine,
+        seen(&peer).from_engine,
         expected,
         "unread and unsent bytes came along"
     );
@@ -414,7 +419,7 @@ fn thousands_of_connections_leave_nothing_behind() {
         bench.engine.abort_all(CloseReason::RESET);
         bench.turn();
         assert!(bench.engine.is_empty());
-        assert!(connections.iter().all(|(_, peer)| at(peer).is_dropped));
+        assert!(connections.iter().all(|(_, peer)| seen(peer).is_dropped));
     }
     bench.pass(Duration::from_secs(20));
     assert_eq!(bench.engine.next_due(), None);
