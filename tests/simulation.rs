@@ -240,7 +240,7 @@ impl End {
         };
         match place {
             Some(Place::Input { start, len }) => {
-                assert_eq!(input.buffer()[start..start + len], *last)
+                assert_eq!(input.buffer()[start..start + len], *last);
             }
             Some(Place::Assembled) if rng.random_bool(0.5) => {
                 let (buffer, start) = self.protocol.take_assembled();

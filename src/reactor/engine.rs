@@ -69,6 +69,10 @@ pub(super) struct Tools {
     pub(super) wheel: Wheel,
     pub(super) ready: VecDeque<ConnKey>,
     pub(super) dead: Vec<ConnKey>,
+    #[expect(
+        clippy::vec_box,
+        reason = "connections hold the box, one word each while idle"
+    )]
     queues: Vec<Box<SendQueue>>,
 }
 
@@ -172,7 +176,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
         }
         let connection = Connection::new(transport, session, key.generation, self.tools.now);
         self.connections.insert(connection);
-        self.visit(key, |session, cx| session.on_open(cx));
+        self.visit(key, Session::on_open);
         Ok(key)
     }
 

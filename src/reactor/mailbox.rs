@@ -91,7 +91,10 @@ mod tests {
         poll.poll(&mut events, Some(Duration::from_secs(5)))
             .expect("poll");
         assert_eq!(
-            events.iter().map(|event| event.token()).collect::<Vec<_>>(),
+            events
+                .iter()
+                .map(mio::event::Event::token)
+                .collect::<Vec<_>>(),
             [Token(9)]
         );
         mailbox.begin_taking();

@@ -198,7 +198,7 @@ impl<S: Session> Reactor<S> {
             let Some(key) = farewell.keys.pop() else {
                 break;
             };
-            self.engine.visit(key, |session, cx| session.on_drain(cx));
+            self.engine.visit(key, Session::on_drain);
         }
         if farewell.until.is_reached(now) {
             let reason = CloseReason::server(CloseCode::GOING_AWAY, "the drain period is over");

@@ -17,9 +17,9 @@ impl Readiness {
     /// An edge from the poller.
     pub fn edge(readable: bool, writable: bool, peer_ended: bool) -> Self {
         Self(
-            u8::from(readable || peer_ended) * READABLE
-                | u8::from(writable) * WRITABLE
-                | u8::from(peer_ended) * PEER_ENDED,
+            (u8::from(readable || peer_ended) * READABLE)
+                | (u8::from(writable) * WRITABLE)
+                | (u8::from(peer_ended) * PEER_ENDED),
         )
     }
 

@@ -82,7 +82,7 @@ impl CloseReason {
 }
 
 /// What a session wants done with its connection once the call is over.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Control {
     /// `Some(None)` takes the deadline away.
     pub(super) deadline: Option<Option<Tick>>,

@@ -60,7 +60,7 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         if self.connection.queue.is_some() {
             self.flush_queue();
             if self.connection.queue.is_none() && self.connection.stage == Stage::Open {
-                self.call_and_settle(|session, cx| session.on_drained(cx));
+                self.call_and_settle(Session::on_drained);
             }
         } else if self.connection.transport.flush().is_err() {
             self.abort(CloseReason::RESET);
@@ -148,7 +148,7 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
 
     fn peer_ended(&mut self) {
         match self.connection.stage {
-            Stage::Open => self.call_and_settle(|session, cx| session.on_end(cx)),
+            Stage::Open => self.call_and_settle(Session::on_end),
             Stage::Lingering => self.die(),
             Stage::Closing | Stage::Dead => {}
         }
@@ -230,9 +230,9 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         }
         if let Some(reason) = control.close {
             if control.abort {
-                self.abort(reason)
+                self.abort(reason);
             } else {
-                self.close(reason)
+                self.close(reason);
             }
         }
     }
@@ -280,7 +280,7 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
             .unwrap_or_else(|| self.tools.take_queue());
         let Tools { output, pool, .. } = &mut *self.tools;
         output.spill(written, input, &mut queue, pool, |buffer| {
-            S::recycle(self.shard, buffer)
+            S::recycle(self.shard, buffer);
         });
         self.connection.queue = Some(queue);
         self.queue_grew();
@@ -481,7 +481,7 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         {
             self.connection.deadline = None;
             match self.connection.stage {
-                Stage::Open => self.call_and_settle(|session, cx| session.on_deadline(cx)),
+                Stage::Open => self.call_and_settle(Session::on_deadline),
                 Stage::Closing | Stage::Lingering | Stage::Dead => return self.die(),
             }
         }
