@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection};
 
+use super::queue::SLICES_MAX;
 use super::transport::{Received, Socket, Transport};
 
 /// Plain text accepted ahead of the socket. Small, so that a stalled reader parks its bytes in the send queue, where they
@@ -148,11 +149,20 @@ impl Transport for TlsStream {
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if !self.push()? {
-            return Err(io::ErrorKind::WouldBlock.into());
+        let mut space = [IoSlice::new(&[]); SLICES_MAX];
+        let mut rest = &mut space[..slices.len().min(SLICES_MAX)];
+        rest.copy_from_slice(&slices[..rest.len()]);
+        let mut taken = 0;
+        // What is taken short of everything must mean that the socket is full: only then does an edge follow. The bound on
+        // buffered records alone would end a write with the socket empty.
+        while self.push()? && !rest.is_empty() {
+            let count = self.tls.writer().write_vectored(rest)?;
+            if count == 0 {
+                break;
+            }
+            taken += count;
+            IoSlice::advance_slices(&mut rest, count);
         }
-        let taken = self.tls.writer().write_vectored(slices)?;
-        self.push()?;
         if taken == 0 {
             Err(io::ErrorKind::WouldBlock.into())
         } else {
