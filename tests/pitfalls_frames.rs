@@ -318,16 +318,17 @@ fn flood(client: Client, bytes: &[u8], bytes_max: usize) -> (std::net::TcpStream
 
 #[test]
 fn a_ping_flood_by_a_peer_that_never_reads_costs_one_pong() {
-    const FLOOD_BYTES: usize = 4 << 20;
+    // A kernel may keep up to 6 MB of pongs for the peer, should it ever read.
+    const KERNEL_BYTES_MAX: usize = 6 << 20;
     for front in Front::own(builder) {
         let server = front.server();
         let mut neighbour = front.websocket("/ws");
         neighbour.expect_echo("warm");
         let before = server.resident_bytes();
-        for payload in [&b""[..], &[b'p'; 125]] {
+        for (payload, flood) in [(&b""[..], 2 << 20), (&[b'p'; 125], 12 << 20)] {
             let mut client = front.websocket("/ws");
             let pings = frame(true, PING, payload).repeat(1000);
-            for _ in 0..FLOOD_BYTES / pings.len() {
+            for _ in 0..flood / pings.len() {
                 client.send_bytes(&pings);
             }
             let grown = grown(server, before);
@@ -344,7 +345,7 @@ fn a_ping_flood_by_a_peer_that_never_reads_costs_one_pong() {
                     break;
                 }
             }
-            assert!(pongs < FLOOD_BYTES / 3, "{}: {pongs} bytes", front.name);
+            assert!(pongs < KERNEL_BYTES_MAX, "{}: {pongs} bytes", front.name);
         }
     }
 }
