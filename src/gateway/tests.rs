@@ -8,7 +8,7 @@ use crate::auth::origin::OriginPolicy;
 use crate::http::forwarded::TrustedProxies;
 use crate::id::ConnKey;
 use crate::limits::MESSAGE_AGE_MAX;
-use crate::reactor::{Engine, Limits, MemoryPeer, MemoryTransport, Readiness, Session as _, Tick};
+use crate::reactor::{Engine, Limits, MemoryPeer, MemoryTransport, Readiness, Session, Tick};
 use crate::websocket::codec;
 use crate::websocket::frame::{Opcode, encode_header};
 
@@ -192,7 +192,7 @@ fn nothing_follows_the_farewell() {
     bench.engine.begin_turn(bench.now);
     bench.engine.run_ready();
     let key = leaver.key;
-    bench.engine.visit(key, |session, cx| session.on_drain(cx));
+    bench.engine.visit(key, GatewaySession::on_drain);
     bench.engine.end_turn();
     bench.send(&sender, &frame(Opcode::Text, true, b"and again"));
     assert_eq!(sender.take(), b"\x81\x06to all\x81\x09and again");
@@ -216,7 +216,7 @@ fn a_peer_that_does_not_answer_the_farewell_has_the_close_time() {
     let mut bench = Bench::new(config());
     let peer = bench.websocket("/ws");
     let key = peer.key;
-    bench.engine.visit(key, |session, cx| session.on_drain(cx));
+    bench.engine.visit(key, GatewaySession::on_drain);
     peer.take();
     bench.pass(Duration::from_millis(4900));
     assert!(!peer.is_ended());
