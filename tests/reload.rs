@@ -6,12 +6,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::DEADLINE;
 use common::client::Client;
 use common::frame::{self, PING, binary};
 use common::front::Front;
 use common::server::{Server, ServerBuilder};
 use common::tls::TestCertificate;
+use common::{DEADLINE, eventually};
 use rustix::process::Signal;
 
 /// A server with a settings file.
@@ -57,7 +57,7 @@ fn status(client: &mut Client, origin: &str) -> u16 {
 #[test]
 fn origins_limits_and_log_level_change_and_connections_stay() {
     let reloaded = Reloaded::start(
-        Server::builder(),
+        Server::builder().env("WORKERS", 1),
         "allowed_origins = \"https://old.example\"\nmax_message_size = 1000\n",
     );
     let server = &reloaded.server;
@@ -84,18 +84,21 @@ fn origins_limits_and_log_level_change_and_connections_stay() {
             .count();
         assert_eq!(count, 1, "{name}: {said:?}");
     }
+    let mut second = server.connect();
+    eventually("the worker has heard of it", || {
+        second = server.connect();
+        status(&mut second, "https://new.example") == 101
+    });
     // The open connection stays, under the new limit.
     client.send_bytes(&binary(&[1; 2000]));
     client.expect_frame(frame::BINARY, &[1; 2000]);
-    let mut second = server.connect();
-    assert_eq!(status(&mut second, "https://new.example"), 101);
     assert_eq!(
         server.connect().get("/health").status,
         503,
         "the third of two"
     );
     drop(second);
-    common::eventually("there is room again", || {
+    eventually("there is room again", || {
         status(&mut server.connect(), "https://old.example") == 403
     });
     server.wait_for_log("answered 403", DEADLINE);
@@ -187,6 +190,10 @@ fn a_renewed_certificate_is_shown_to_new_connections() {
     let mut before = front.websocket("/ws");
     let renewed = TestCertificate::write_to(server.directory());
     hang_up(server, "server::running: reloaded");
+    eventually("the acceptor has heard of it", || {
+        let mut client = Client::tls(server.address(), &renewed);
+        client.try_send_bytes(b"GET /health").is_ok()
+    });
     let mut after = Client::tls(server.address(), &renewed);
     after.upgrade("/ws");
     after.expect_echo("under the new certificate");
@@ -222,7 +229,10 @@ fn a_listener_stays_plain() {
 
 #[test]
 fn limits_per_address_and_proxies_change() {
-    let reloaded = Reloaded::start(Server::builder(), "max_connections_per_ip = 1\n");
+    let reloaded = Reloaded::start(
+        Server::builder().env("WORKERS", 1),
+        "max_connections_per_ip = 1\n",
+    );
     let server = &reloaded.server;
     let claim = [("X-Forwarded-For", "203.0.113.1")];
     let connect = || {
@@ -242,8 +252,11 @@ fn limits_per_address_and_proxies_change() {
         "max_connections_per_ip = 2\ntrusted_proxies = \"none\"\n",
         "server::running: reloaded",
     );
-    let (_third, status) = connect();
-    assert_eq!(status, 101);
+    let mut third = connect();
+    eventually("the threads have heard of it", || {
+        third = connect();
+        third.1 == 101
+    });
     let (_fourth, status) = connect();
     assert_eq!(status, 101);
     assert_eq!(connect().1, 429);
