@@ -47,8 +47,11 @@ pub(crate) fn compressed_bytes_max(message_bytes_max: usize) -> usize {
     message_bytes_max.saturating_add(message_bytes_max / 64 + 64)
 }
 
-/// Appends `payload` deflated. With `smaller_only` it gives up, with part of it appended, where the result is not smaller
-/// than `payload`, and returns false.
+/// Appends `payload` deflated. With `smaller_only` it returns false where the result, which is appended all the same, is
+/// not smaller than `payload`.
+///
+/// It never stops halfway: a reset does not take a compressor of level 1 out of the block that it was left in, and the
+/// next message would be garbage or a panic (zlib-rs 0.6.8, `block_open`).
 pub(crate) fn deflate(
     compress: &mut Compress,
     payload: &[u8],
@@ -69,9 +72,6 @@ pub(crate) fn deflate(
             .compress_vec(rest, out, FlushCompress::Sync)
             .expect("a compressor between messages takes any bytes");
         rest = &rest[(compress.total_in() - before) as usize..];
-        if smaller_only && out.len() - start >= payload.len() + TAIL.len() {
-            return false;
-        }
         // A flush is complete when it leaves room behind it.
         if rest.is_empty() && out.len() < out.capacity() {
             break;
@@ -80,7 +80,7 @@ pub(crate) fn deflate(
     }
     debug_assert!(out[start..].ends_with(&TAIL));
     out.truncate(out.len() - TAIL.len());
-    true
+    !smaller_only || out.len() - start < payload.len()
 }
 
 /// Inflates one message into `out`, which is cleared before. It stops as soon as the output passes `bytes_max`, or,
