@@ -284,7 +284,8 @@ impl WebSocketStage {
                 self.watch = Watch::Pinged(cx.now);
                 self.protocol
                     .send_ping(HEARTBEAT_PAYLOAD, &mut cx.shard.codec, cx.out.cork());
-                return cx.set_deadline(timeout);
+                // Not the timeout alone: where that is the longer one, the next ping would wait for it.
+                return cx.set_deadline(timeout.min(interval));
             }
             _ => self.watch = Watch::Quiet,
         }
