@@ -47,11 +47,11 @@ pub(crate) fn compressed_bytes_max(message_bytes_max: usize) -> usize {
     message_bytes_max.saturating_add(message_bytes_max / 64 + 64)
 }
 
-/// Appends `payload` deflated. With `smaller_only` it returns false where the result, which is appended all the same, is
-/// not smaller than `payload`.
+/// Appends `payload` deflated. With `smaller_only` it returns false where the result is not smaller than `payload`; what it
+/// appended is then for the caller to drop.
 ///
-/// It never stops halfway: a reset does not take a compressor of level 1 out of the block that it was left in, and the
-/// next message would be garbage or a panic (zlib-rs 0.6.8, `block_open`).
+/// A message is always deflated to its end, also where it has grown too large on the way: zlib-rs 0.6 leaks room of
+/// its pending buffer, and panics in the end, when it is reset while output is pending.
 pub(crate) fn deflate(
     compress: &mut Compress,
     payload: &[u8],
@@ -65,7 +65,8 @@ pub(crate) fn deflate(
         return !smaller_only;
     }
     let mut rest = payload;
-    out.reserve(payload.len() + FLUSH_BYTES);
+    // Static trees give a byte 9 bits at the most: one call is enough.
+    out.reserve(payload.len() + payload.len() / 8 + FLUSH_BYTES);
     loop {
         let before = compress.total_in();
         compress

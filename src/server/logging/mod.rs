@@ -84,10 +84,7 @@ pub fn start(settings: &LogSettings) -> Result<LogGuard, LogError> {
     };
     let queue = Arc::new(Queue::new(LOG_QUEUE_LINES_MAX));
     let format = settings.format;
-    let logger = Logger {
-        queue: Arc::clone(&queue),
-        format,
-    };
+    let logger = Logger::new(&queue, format);
     log::set_boxed_logger(Box::new(logger)).map_err(|_| LogError::AlreadyStarted)?;
     let shared = Arc::clone(&queue);
     thread::Builder::new()
@@ -143,9 +140,42 @@ pub fn check_directory(settings: &LogSettings) -> Result<(), LogError> {
     Ok(())
 }
 
+/// `env_logger` with our lines and our queue behind it.
 struct Logger {
+    front: env_logger::Logger,
     queue: Arc<Queue>,
-    format: LogFormat,
+}
+
+impl Logger {
+    fn new(queue: &Arc<Queue>, format: LogFormat) -> Self {
+        let front = env_logger::Builder::new()
+            .filter_level(log::LevelFilter::Trace)
+            .format(move |buffer, record| {
+                buffer.write_all(line::format(record, SystemTime::now(), format).as_bytes())
+            })
+            .target(env_logger::Target::Pipe(Box::new(IntoQueue(Arc::clone(
+                queue,
+            )))))
+            .build();
+        Self {
+            front,
+            queue: Arc::clone(queue),
+        }
+    }
+}
+
+/// Where `env_logger` writes to: each write is one whole line.
+struct IntoQueue(Arc<Queue>);
+
+impl io::Write for IntoQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl log::Log for Logger {
@@ -155,8 +185,7 @@ impl log::Log for Logger {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            self.queue
-                .push(line::format(record, SystemTime::now(), self.format));
+            self.front.log(record);
         }
     }
 
