@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection};
 
+use super::queue::SLICES_MAX;
 use super::transport::{Received, Socket, Transport};
 
 /// Plain text accepted ahead of the socket. Small, so that a stalled reader parks its bytes in the send queue, where they
@@ -147,11 +148,23 @@ impl Transport for TlsStream {
         }
     }
 
+    /// A short write must mean that the socket is full, or no edge would ever ask for the rest: what rustls does not take at
+    /// once is offered again as long as the socket takes its records.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if !self.push()? {
-            return Err(io::ErrorKind::WouldBlock.into());
+        debug_assert!(slices.len() <= SLICES_MAX);
+        let count = slices.len().min(SLICES_MAX);
+        let mut own = [IoSlice::new(&[]); SLICES_MAX];
+        own[..count].copy_from_slice(&slices[..count]);
+        let mut rest = &mut own[..count];
+        let mut taken = 0;
+        while !rest.is_empty() && self.push()? {
+            let bytes = self.tls.writer().write_vectored(rest)?;
+            if bytes == 0 {
+                break;
+            }
+            taken += bytes;
+            IoSlice::advance_slices(&mut rest, bytes);
         }
-        let taken = self.tls.writer().write_vectored(slices)?;
         self.push()?;
         if taken == 0 {
             Err(io::ErrorKind::WouldBlock.into())
