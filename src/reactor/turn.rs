@@ -4,6 +4,8 @@
 mod read;
 mod write;
 
+use std::time::Duration;
+
 use slab::Slab;
 
 use super::connection::{Connection, Stage};
@@ -12,6 +14,9 @@ use super::session::{CloseReason, Context, Control, Session};
 use super::time::Tick;
 use super::transport::Transport;
 use crate::id::ConnKey;
+
+/// A connection whose deadline is farther away is looked at once in this time.
+const LOOK_AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// One connection and everything it may touch.
 pub(super) struct Turn<'e, S: Session, T> {
@@ -166,6 +171,8 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         let Some(at) = self.connection.next_look() else {
             return;
         };
+        // An entry outlives a connection that ends before it: not for longer than this.
+        let at = at.earlier(self.tools.now.after(LOOK_AHEAD_MAX));
         if self
             .connection
             .timer
