@@ -1,5 +1,7 @@
 //! Limits that no setting changes, unit last.
 
+use std::time::Duration;
+
 /// Bytes of an HTTP request head, its empty line included; beyond it 431.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Header fields of an HTTP request; beyond it 431.
@@ -16,6 +18,8 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 pub const SUBPROTOCOLS_OFFERED_MAX: usize = 32;
 /// Payload bytes of a control frame (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
+/// Time from the first byte of a message to its last; beyond it 1008.
+pub const MESSAGE_AGE_MAX: Duration = Duration::from_secs(120);
 /// Frames of one message; beyond it 1008. Autobahn's 9.5.1 sends 65,536.
 pub const FRAMES_PER_MESSAGE_MAX: u32 = 131_072;
 /// Empty non-final frames of one message; beyond it 1008.
@@ -26,6 +30,10 @@ pub const WORKERS_MAX: u64 = 256;
 pub const CONNECTIONS_MAX: u64 = 4_000_000;
 /// File descriptors kept for all that is no connection: listeners, logs, pipes, links to other services.
 pub const OPEN_FILES_RESERVE: u64 = 64;
+/// Refused connections that wait for their answer at one time; beyond it they are dropped without one. They live on the
+/// reserve, and must leave most of it alone.
+pub const REFUSALS_MAX: usize = 32;
+const _: () = assert!(2 * REFUSALS_MAX as u64 <= OPEN_FILES_RESERVE);
 /// File descriptors kept for each worker: its poll, its waker, and one connection being refused.
 pub const OPEN_FILES_RESERVE_PER_WORKER: u64 = 4;
 /// Addresses that one process listens on, names resolved.

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Refused connections that may wait for their answer at one time; beyond that they are dropped without one. The reserve of
-/// descriptors is larger.
-const REFUSALS_MAX: usize = 128;
+use crate::limits::REFUSALS_MAX;
 
 /// What became of a connection that asked to be let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

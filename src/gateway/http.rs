@@ -144,7 +144,7 @@ impl HttpStage {
     pub(super) fn on_deadline(&mut self, cx: &mut Context<'_, GatewaySession>) {
         let detail = "no complete request arrived in time";
         if !self.partial.is_empty() {
-            Answer::refusal(408, "No complete request arrived in time.").write(
+            Answer::refusal(408, "No complete request arrived in time.\n").write(
                 cx.out.cork(),
                 cx.shard,
                 cx.now,
@@ -197,7 +197,11 @@ fn answer(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) 
         .position(|route| route.path == request.path());
     let Some(route) = route else {
         // A body that nobody reads, or a peer that goes on as if it had been upgraded, must not be taken for requests.
-        let keep_alive = request.keep_alive() && !is_upgrade && framing == BodyFraming::None;
+        // A server that is going away waits for no further request.
+        let keep_alive = request.keep_alive()
+            && !is_upgrade
+            && framing == BodyFraming::None
+            && !cx.shard.node.is_draining();
         return page(&request, keep_alive, cx);
     };
     match upgrade(&request, route, entry, cx) {
@@ -273,7 +277,7 @@ fn upgrade(
         Ok(accepted) => accepted,
         Err(error) => return Err(refuse_handshake(error, request, cx)),
     };
-    if !config.origins.allows(request.header("origin")) {
+    if !config.origins.allows(only_origin(request)) {
         return Err(say(
             &Answer::refusal(403, "Pages of this origin may not connect.\n"),
             cx,
@@ -305,6 +309,12 @@ fn upgrade(
         channel,
         cx,
     ))
+}
+
+/// The `Origin` header; several are no origin.
+fn only_origin<'b>(request: &RequestHead<'b>) -> Option<&'b [u8]> {
+    let first = request.header("origin")?;
+    (request.headers("origin").count() == 1).then_some(first)
 }
 
 fn refuse_handshake(

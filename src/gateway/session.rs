@@ -151,6 +151,8 @@ impl Session for GatewaySession {
     }
 
     fn on_turn_end<T: Transport>(engine: &mut Engine<Self, T>) {
+        // Who has been sent a Close in this turn gets nothing behind it.
+        engine.shard().sweep();
         for channel in 0..engine.shard().channels.len() {
             if engine.shard().channels[channel].has_pending() {
                 let mut one = std::mem::take(&mut engine.shard().channels[channel]);

@@ -1,17 +1,13 @@
 //! The WebSocket stage of a connection: messages to the endpoint, heartbeat, close handshake.
 
-use std::time::Duration;
-
 use super::channel::Encoding;
 use super::session::GatewaySession;
-use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
+use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_AGE_MAX};
 use crate::reactor::{CloseReason, Context, Tick};
 use crate::websocket::close::{CloseCode, Violation};
 use crate::websocket::extension::DeflateParams;
 use crate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol};
 
-/// A message may take this long from its first frame to its last.
-const MESSAGE_AGE_MAX: Duration = Duration::from_secs(120);
 const HEARTBEAT_PAYLOAD: &[u8] = b"tidegate";
 
 /// Where a session listens.
@@ -89,6 +85,7 @@ impl WebSocketStage {
         if let Watch::Pinged(_) = self.watch {
             self.watch = Watch::Quiet;
         }
+        let mut has_ended_message = false;
         // Until `receive` has nothing more to give, also where no input is left: with that it returns what it borrowed.
         while !cx.out.is_congested() {
             if self.membership.is_some() && cx.shard.is_congested() {
@@ -98,6 +95,7 @@ impl WebSocketStage {
             match self.protocol.receive(input, &mut cx.shard.codec) {
                 Ok(Some(Event::Message(message))) => {
                     let (kind, place) = (message.kind, message.place);
+                    has_ended_message = true;
                     self.on_message(kind, place, input, cx);
                 }
                 Ok(Some(Event::Ping(payload))) => {
@@ -114,7 +112,7 @@ impl WebSocketStage {
                 Err(violation) => return self.fail(violation, cx),
             }
         }
-        self.watch_message(cx);
+        self.watch_message(has_ended_message, cx);
     }
 
     fn on_message(
@@ -242,7 +240,9 @@ impl WebSocketStage {
         }
     }
 
+    /// Says goodbye and waits for the peer's Close. Nothing may follow ours, so the channel is left at once.
     pub(super) fn on_drain(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        self.leave_channel(cx);
         let reason = CloseReason::server(CloseCode::GOING_AWAY, "the server is going away");
         self.protocol.send_close(
             reason.code,
@@ -255,6 +255,11 @@ impl WebSocketStage {
     }
 
     pub(super) fn on_close(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        self.leave_channel(cx);
+        self.protocol.release(&mut cx.shard.codec);
+    }
+
+    fn leave_channel(&mut self, cx: &mut Context<'_, GatewaySession>) {
         if let Some(Membership { channel, encoding }) = self.membership.take() {
             cx.shard.leave(usize::from(channel), cx.key, encoding);
         }
@@ -310,11 +315,17 @@ impl WebSocketStage {
         }
     }
 
-    /// Keeps the time at which an unfinished message began.
+    /// Keeps the time at which an unfinished message began: of the one that is unfinished now, where others have ended
+    /// before it in the same bytes.
     #[inline]
-    fn watch_message(&mut self, cx: &mut Context<'_, GatewaySession>) {
+    fn watch_message(&mut self, has_ended_message: bool, cx: &mut Context<'_, GatewaySession>) {
         let is_mid_message = self.protocol.is_mid_message();
-        if is_mid_message == self.message_since.is_some() {
+        let was_mid_message = self.message_since.is_some();
+        if is_mid_message == was_mid_message {
+            if is_mid_message && has_ended_message {
+                // The deadline that stands is too early, and will see that.
+                self.message_since = Some(cx.now);
+            }
             return;
         }
         self.message_since = is_mid_message.then_some(cx.now);

@@ -148,24 +148,21 @@ impl Transport for TlsStream {
         }
     }
 
-    /// A short write must mean that the socket is full, or no edge would ever ask for the rest: what rustls does not take at
-    /// once is offered again as long as the socket takes its records.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        debug_assert!(slices.len() <= SLICES_MAX);
-        let count = slices.len().min(SLICES_MAX);
-        let mut own = [IoSlice::new(&[]); SLICES_MAX];
-        own[..count].copy_from_slice(&slices[..count]);
-        let mut rest = &mut own[..count];
+        let mut space = [IoSlice::new(&[]); SLICES_MAX];
+        let mut rest = &mut space[..slices.len().min(SLICES_MAX)];
+        rest.copy_from_slice(&slices[..rest.len()]);
         let mut taken = 0;
-        while !rest.is_empty() && self.push()? {
-            let bytes = self.tls.writer().write_vectored(rest)?;
-            if bytes == 0 {
+        // What is taken short of everything must mean that the socket is full: only then does an edge follow. The bound on
+        // buffered records alone would end a write with the socket empty.
+        while self.push()? && !rest.is_empty() {
+            let count = self.tls.writer().write_vectored(rest)?;
+            if count == 0 {
                 break;
             }
-            taken += bytes;
-            IoSlice::advance_slices(&mut rest, bytes);
+            taken += count;
+            IoSlice::advance_slices(&mut rest, count);
         }
-        self.push()?;
         if taken == 0 {
             Err(io::ErrorKind::WouldBlock.into())
         } else {

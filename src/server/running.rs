@@ -68,6 +68,7 @@ pub(super) fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), StartErro
     let mut is_draining = false;
     for signal in signals.forever() {
         match signal {
+            SIGHUP if is_draining => log::warn!("not reloaded: the server is going away"),
             SIGHUP => server.reload(arguments),
             _ if is_draining => {
                 log::warn!("a second signal: stopping at once");
@@ -219,9 +220,8 @@ impl Server {
         for change in reloadable_changes(&self.loaded, &loaded) {
             log::info!("{change}");
         }
-        // What needs a restart stays as it was.
-        let mut settings = loaded.settings.clone();
-        settings.routes.clone_from(&self.loaded.settings.routes);
+        self.loaded = self.loaded.reloaded(&loaded);
+        let settings = &self.loaded.settings;
         let config = AcceptorConfig {
             proxies: settings.trusted_proxies.clone(),
             tls,
@@ -232,14 +232,12 @@ impl Server {
             settings.connections_max,
             settings.connections_per_address_max,
         );
-        let config = Arc::new(translate::gateway(&settings));
+        let config = Arc::new(translate::gateway(settings));
         for worker in &self.workers {
-            deliver(worker, Command::Limits(translate::limits(&settings)));
+            deliver(worker, Command::Limits(translate::limits(settings)));
             deliver(worker, Command::Mail(Mail::Configure(Arc::clone(&config))));
         }
         logging::set_level(settings.log.level);
-        self.loaded = loaded;
-        self.loaded.settings.routes = settings.routes;
         log::info!("reloaded");
     }
 

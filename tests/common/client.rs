@@ -123,6 +123,24 @@ impl Client {
         Self::new(Stream::Tcp(socket.into()))
     }
 
+    /// Over TCP with small kernel buffers, so that what a slow reader does not take stays with the server.
+    pub(crate) fn tcp_narrow(address: SocketAddr) -> Self {
+        const BUFFER_BYTES: usize = 16 * 1024;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)
+            .expect("a socket can be made");
+        socket
+            .set_recv_buffer_size(BUFFER_BYTES)
+            .and_then(|()| socket.set_send_buffer_size(BUFFER_BYTES))
+            .expect("buffer sizes can be set");
+        socket
+            .connect_timeout(&address.into(), DEADLINE)
+            .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
+        socket
+            .set_tcp_nodelay(true)
+            .expect("TCP_NODELAY can be set");
+        Self::new(Stream::Tcp(socket.into()))
+    }
+
     /// Over a Unix socket.
     pub(crate) fn unix(path: &Path) -> Self {
         let stream = UnixStream::connect(path)
@@ -184,6 +202,36 @@ impl Client {
         .expect("the connection is open");
     }
 
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        let Stream::Tcp(stream) = self.stream else {
+            panic!("only TCP knows resets")
+        };
+        let socket = socket2::SockRef::from(&stream);
+        socket
+            .set_linger(Some(Duration::ZERO))
+            .expect("SO_LINGER can be set");
+    }
+
+    /// The socket itself, of a TCP connection from which nothing waits to be taken.
+    pub(crate) fn into_tcp(self) -> TcpStream {
+        assert!(self.received.is_empty(), "bytes would be lost");
+        match self.stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(_) | Stream::Tls(_) => panic!("not plain TCP"),
+        }
+    }
+
+    /// Takes at most `bytes` from the socket for a later `read_*`.
+    pub(crate) fn read_some(&mut self, bytes: usize) -> usize {
+        self.stream.set_read_timeout(self.deadline);
+        let mut buffer = vec![0; bytes];
+        let taken = self.stream.reader().read(&mut buffer);
+        let taken = taken.unwrap_or_else(|error| panic!("reading from the server: {error}"));
+        self.received.extend_from_slice(&buffer[..taken]);
+        taken
+    }
+
     /// Sends a request without a body.
     pub(crate) fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
@@ -238,6 +286,15 @@ impl Client {
 
     /// Reads one response: its head, and the body that `Content-Length` announces or that ends with the stream.
     pub(crate) fn read_response(&mut self) -> Response {
+        self.read_response_to("GET")
+    }
+
+    /// Reads the answer to a HEAD: its length is announced and does not come.
+    pub(crate) fn read_response_to_head(&mut self) -> Response {
+        self.read_response_to("HEAD")
+    }
+
+    fn read_response_to(&mut self, method: &str) -> Response {
         let end = Instant::now() + self.deadline;
         let head = loop {
             let at = self
@@ -261,7 +318,7 @@ impl Client {
                 .collect(),
             body: Vec::new(),
         };
-        if response.status == 101 || response.status == 204 || response.status == 304 {
+        if method == "HEAD" || matches!(response.status, 101 | 204 | 304) {
             return response;
         }
         match response.header("content-length").map(str::parse::<usize>) {

@@ -10,13 +10,24 @@
 
 pub(crate) mod client;
 pub(crate) mod frame;
+pub(crate) mod front;
 pub(crate) mod lines;
 pub(crate) mod nginx;
 pub(crate) mod peer;
 pub(crate) mod server;
 pub(crate) mod tls;
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How long anything that should happen at once may take on a loaded machine of two cores.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until `holds`; fails the test at the deadline.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

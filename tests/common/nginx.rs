@@ -124,7 +124,12 @@ impl Nginx {
 
     /// nginx's access log so far.
     pub(crate) fn access_log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default()
+        fs::read_to_string(self.access_log_path()).unwrap_or_default()
+    }
+
+    /// Where nginx writes its access log.
+    pub(crate) fn access_log_path(&self) -> PathBuf {
+        self.directory.path().join("access.log")
     }
 }
 

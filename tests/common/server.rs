@@ -46,6 +46,7 @@ pub(crate) struct ServerBuilder {
     arguments: Vec<String>,
     certificate: Option<TestCertificate>,
     listeners: usize,
+    open_files: Option<u64>,
     directory: TempDir,
 }
 
@@ -72,6 +73,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Starts the server with this open-file limit, soft and hard.
+    pub(crate) fn open_files(mut self, limit: u64) -> Self {
+        self.open_files = Some(limit);
+        self
+    }
+
     /// Serves TLS with a fresh certificate for `localhost` and `127.0.0.1`.
     pub(crate) fn tls(mut self) -> Self {
         let certificate = TestCertificate::write_to(self.directory.path());
@@ -88,7 +95,16 @@ impl ServerBuilder {
 
     /// The command that would run, for starts that are meant to fail.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let binary = env!("CARGO_BIN_EXE_tidegate");
+        let mut command = match self.open_files {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut shell = Command::new("/bin/sh");
+                let line = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &line, binary]);
+                shell
+            }
+        };
         command
             .args(&self.arguments)
             .current_dir(self.directory.path())
@@ -155,6 +171,7 @@ impl Server {
             arguments: Vec::new(),
             certificate: None,
             listeners: 1,
+            open_files: None,
             directory: tempfile::tempdir().expect("a temporary directory"),
         }
     }
@@ -267,6 +284,22 @@ impl Server {
             );
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// CPU time that the process has used, in steps of 10 ms.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        const TICKS_PER_SECOND: u64 = 100;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))
+            .expect("the server's times can be read");
+        // Behind the name, which may hold anything: state is the first field, utime and stime are numbers 12 and 13.
+        let fields = stat.rsplit_once(')').expect("a name in parentheses").1;
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("a number"))
+            .sum();
+        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
     }
 
     /// Resident memory of the process, bytes.
