@@ -9,7 +9,7 @@ use super::engine::Tools;
 use super::queue::SLICES_MAX;
 use super::session::{CloseReason, Context, Control, Session};
 use super::time::Tick;
-use super::transport::Transport;
+use super::transport::{Received, Transport};
 use crate::buffer::Shared;
 use crate::id::ConnKey;
 use crate::websocket::protocol::Input;
@@ -96,52 +96,82 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
             if budget == 0 {
                 return self.requeue();
             }
-            let Some((bytes, drained)) = self.receive(read_buffer) else {
-                return;
+            let (bytes, drained) = match self.receive_directly() {
+                Some(Some(received)) => {
+                    self.call_and_settle(|session, cx| session.on_space_filled(received.0, cx));
+                    received
+                }
+                Some(None) => return,
+                None => {
+                    let Some((bytes, drained)) = self.receive(read_buffer) else {
+                        return;
+                    };
+                    if !self.feed_or_keep(&mut read_buffer[..bytes]) {
+                        return;
+                    }
+                    (bytes, drained)
+                }
             };
             budget = budget.saturating_sub(bytes);
-            let received = &mut read_buffer[..bytes];
-            let left = self.feed(received);
-            if left > 0 && self.connection.stage == Stage::Open {
-                let mut kept = self.tools.pool.take();
-                kept.extend_from_slice(&received[bytes - left..]);
-                self.connection.unread = Some(Box::new(Unread { bytes: kept }));
-                return;
-            }
             if drained && self.connection.stage == Stage::Open {
                 return;
             }
         }
     }
 
-    /// One read; `None` where there is nothing to feed: drained, ended, or broken.
+    /// Feeds the session and keeps what it leaves; whether it left nothing, or will never come back to it.
+    fn feed_or_keep(&mut self, received: &mut [u8]) -> bool {
+        let left = self.feed(received);
+        if left == 0 || self.connection.stage != Stage::Open {
+            return true;
+        }
+        let mut kept = self.tools.pool.take();
+        kept.extend_from_slice(&received[received.len() - left..]);
+        self.connection.unread = Some(Box::new(Unread { bytes: kept }));
+        false
+    }
+
+    /// One read into `buffer`; `None` where there is nothing to feed: drained, ended, or broken.
     fn receive(&mut self, buffer: &mut [u8]) -> Option<(usize, bool)> {
-        loop {
-            match self.connection.transport.read(buffer) {
-                Ok(received) if received.bytes == 0 => {
+        let result = read_once(&mut self.connection.transport, buffer);
+        self.note(result)
+    }
+
+    /// One read to where the session wants it; `None` where it wants nothing but the usual.
+    fn receive_directly(&mut self) -> Option<Option<(usize, bool)>> {
+        let Connection {
+            transport, session, ..
+        } = &mut *self.connection;
+        let space = session.read_space(self.shard)?;
+        let result = read_once(transport, space);
+        Some(self.note(result))
+    }
+
+    /// What a read says of the connection: how many bytes it gave, and whether the socket is drained.
+    fn note(&mut self, result: io::Result<Received>) -> Option<(usize, bool)> {
+        match result {
+            Ok(received) if received.bytes == 0 => {
+                self.connection.readiness.read_drained();
+                self.connection.is_read_ended = true;
+                self.peer_ended();
+                None
+            }
+            Ok(received) => {
+                self.connection.last_activity = self.tools.now;
+                // A short read is a drained socket, unless the end is known to stand behind it.
+                let drained = received.drained && !self.connection.readiness.has_peer_ended();
+                if drained {
                     self.connection.readiness.read_drained();
-                    self.connection.is_read_ended = true;
-                    self.peer_ended();
-                    return None;
                 }
-                Ok(received) => {
-                    self.connection.last_activity = self.tools.now;
-                    // A short read is a drained socket, unless the end is known to stand behind it.
-                    let drained = received.drained && !self.connection.readiness.has_peer_ended();
-                    if drained {
-                        self.connection.readiness.read_drained();
-                    }
-                    return Some((received.bytes, drained));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.connection.readiness.read_drained();
-                    return None;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.abort(CloseReason::RESET);
-                    return None;
-                }
+                Some((received.bytes, drained))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.connection.readiness.read_drained();
+                None
+            }
+            Err(_) => {
+                self.abort(CloseReason::RESET);
+                None
             }
         }
     }
@@ -487,6 +517,16 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         }
         if self.connection.stage != Stage::Dead {
             self.arm();
+        }
+    }
+}
+
+/// Reads, again where a signal interrupted it.
+fn read_once(transport: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Received> {
+    loop {
+        match transport.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }
