@@ -13,7 +13,7 @@ INSTALL := tests/peers/install
 # Runs a command and tells how long it took.
 STAGE := tests/peers/stage
 
-.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz doc deny advisories bench clean
+.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz doc deny advisories bench criterion clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,7 +35,7 @@ quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests wi
 	cargo test --locked $(FAST_TESTS)
 
 # Every integration test but those that drive a browser, a proxy or another language.
-SLOW_TESTS := peers nginx browser
+SLOW_TESTS := peers nginx browser readme
 FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
 
 peers: ## Installs the foreign peers (.peers/, Debian packages, cargo tools)
@@ -72,7 +72,10 @@ deny: ## Licences, banned crates and sources; then the advisories, if their data
 	cargo deny --locked check --hide-inclusion-graph licenses bans sources
 	tests/peers/advisories
 
-bench: ## Criterion benches
+bench: ## Measures the server against a bare TCP echo and writes benches/RESULTS.md
+	benches/run
+
+criterion: ## Criterion benches
 	cargo bench --locked
 
 clean: ## Removes what was built and installed here

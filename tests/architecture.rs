@@ -61,13 +61,25 @@ const SOCKETS: [&str; 5] = [
     "UnixListener",
 ];
 
-/// What floor 1 must not know beyond that: clock, randomness, log, thread, environment.
-const IMPURE_PATHS: [&[&str]; 5] = [
+/// What floor 1 must not know beyond that: log, thread, environment.
+const IMPURE_PATHS: [&[&str]; 4] = [
     &["log"],
-    &["rand"],
     &["std", "thread"],
     &["std", "env"],
     &["std", "sync", "mpsc"],
+];
+
+/// Names in the `rand` crate that make randomness. Generators that are given a seed make none.
+const DICE: [&str; 9] = [
+    "rng",
+    "random",
+    "random_range",
+    "random_bool",
+    "random_iter",
+    "make_rng",
+    "fill",
+    "ThreadRng",
+    "SysRng",
 ];
 
 /// All of `std::net` that floor 1 may name: values, no sockets.
@@ -177,7 +189,11 @@ fn check_pure(import: &Import) -> Option<&'static str> {
         return Some("floor 1 has no clock");
     }
     if IMPURE_PATHS.iter().any(|path| import.begins(path)) {
-        return Some("floor 1 has no randomness, log, thread or environment");
+        return Some("floor 1 has no log, thread or environment");
+    }
+    let mut segments = import.segments.iter().skip(1);
+    if import.begins(&["rand"]) && segments.any(|segment| DICE.contains(&segment.as_str())) {
+        return Some("floor 1 has no randomness");
     }
     let value = import
         .segments
@@ -357,6 +373,7 @@ fn a_clock_a_die_and_a_log_are_found_on_floor_1() {
         "Instant::now",
         "std::time::Instant::now",
         "rand::rng",
+        "rand::rngs::ThreadRng::default",
         "std::thread::spawn",
         "std::env::var",
         "log::info",
@@ -366,6 +383,8 @@ fn a_clock_a_die_and_a_log_are_found_on_floor_1() {
         assert_eq!(lines("gateway/mod.rs", &source), [], "{path}");
     }
     assert_eq!(lines("auth/jwt.rs", "use std::time::SystemTime;"), [1]);
+    let seeded = "use rand::{Rng, SeedableRng, rngs::StdRng};";
+    assert_eq!(lines("auth/jwt.rs", seeded), []);
     assert_eq!(lines("auth/jwt.rs", "use log::*;"), [1]);
     assert_eq!(lines("auth/jwt.rs", "fn f() { log::warn!(\"no\"); }"), [1]);
     assert_eq!(

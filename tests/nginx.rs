@@ -69,7 +69,7 @@ fn close_codes_pass_in_both_directions() {
     let mut client = nginx.connect();
     client.upgrade("/ws");
     client.send_bytes(&frame::close(4321, "enough"));
-    assert_eq!(client.expect_close(4321), "enough");
+    client.expect_close(4321);
     client.expect_eof();
     let mut client = nginx.connect();
     client.upgrade("/ws");
@@ -225,11 +225,7 @@ fn an_upgrade_of_the_wrong_version_opens_no_tunnel() {
     // What follows on the same connection is a request to nginx, and appears in its log as one.
     client.request("GET", "/health?second", &[]);
     assert_eq!(client.read_response().status, 200);
-    assert!(
-        nginx.access_log().contains("/health?second"),
-        "{}",
-        nginx.access_log()
-    );
+    nginx.wait_for_access("/health?second", DEADLINE);
 }
 
 #[test]

@@ -303,12 +303,7 @@ fn upgrade(
         EndpointKind::Echo => None,
         EndpointKind::Broadcast => Some(cx.shard.channel_of(route)),
     };
-    Ok(WebSocketStage::open(
-        protocol,
-        accepted.deflate,
-        channel,
-        cx,
-    ))
+    Ok(WebSocketStage::open(protocol, channel, cx))
 }
 
 /// The `Origin` header; several are no origin.

@@ -94,6 +94,20 @@ impl Session for GatewaySession {
         }
     }
 
+    #[inline]
+    fn read_space<'s>(&'s mut self, shard: &'s mut Shard) -> Option<&'s mut [u8]> {
+        match &mut self.stage {
+            Stage::Http(_) => None,
+            Stage::WebSocket(websocket) => websocket.read_space(shard),
+        }
+    }
+
+    fn on_space_filled(&mut self, count: usize, cx: &mut Context<'_, Self>) {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
+            websocket.on_space_filled(count, cx);
+        }
+    }
+
     fn on_end(&mut self, cx: &mut Context<'_, Self>) {
         match &self.stage {
             Stage::Http(http) => http.on_end(cx),

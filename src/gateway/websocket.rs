@@ -2,10 +2,10 @@
 
 use super::channel::Encoding;
 use super::session::GatewaySession;
+use super::shard::Shard;
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_AGE_MAX};
 use crate::reactor::{CloseReason, Context, Tick};
 use crate::websocket::close::{CloseCode, Violation};
-use crate::websocket::extension::DeflateParams;
 use crate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol};
 
 const HEARTBEAT_PAYLOAD: &[u8] = b"tidegate";
@@ -49,18 +49,12 @@ impl WebSocketStage {
     /// The connection was upgraded; with a channel it listens there from now on.
     pub(super) fn open(
         protocol: Protocol,
-        deflate: Option<DeflateParams>,
         channel: Option<usize>,
         cx: &mut Context<'_, GatewaySession>,
     ) -> Self {
         let shared_window = cx.shard.shared_window_bits();
-        let encoding = match deflate {
-            Some(agreed)
-                if agreed.server_no_context_takeover
-                    && agreed.server_max_window_bits >= shared_window =>
-            {
-                Encoding::Deflated
-            }
+        let encoding = match protocol.shared_window_bits() {
+            Some(window) if window >= shared_window => Encoding::Deflated,
             _ => Encoding::Plain,
         };
         let membership = channel.map(|channel| {
@@ -82,9 +76,7 @@ impl WebSocketStage {
     }
 
     pub(super) fn on_input(&mut self, input: &mut Input<'_>, cx: &mut Context<'_, GatewaySession>) {
-        if let Watch::Pinged(_) = self.watch {
-            self.watch = Watch::Quiet;
-        }
+        self.hear();
         let mut has_ended_message = false;
         // Until `receive` has nothing more to give, also where no input is left: with that it returns what it borrowed.
         while !cx.out.is_congested() {
@@ -113,6 +105,37 @@ impl WebSocketStage {
             }
         }
         self.watch_message(has_ended_message, cx);
+    }
+
+    /// The peer is alive.
+    #[inline]
+    fn hear(&mut self) {
+        if let Watch::Pinged(_) = self.watch {
+            self.watch = Watch::Quiet;
+        }
+    }
+
+    /// Where the rest of a large message is read to without a detour; `None` for everything else.
+    #[inline]
+    pub(super) fn read_space<'s>(&'s mut self, shard: &'s mut Shard) -> Option<&'s mut [u8]> {
+        if self.message_since.is_none() || (self.membership.is_some() && shard.is_congested()) {
+            return None;
+        }
+        self.protocol.payload_space(&mut shard.codec)
+    }
+
+    /// So many bytes of that have been read.
+    pub(super) fn on_space_filled(&mut self, count: usize, cx: &mut Context<'_, GatewaySession>) {
+        self.hear();
+        let message = match self.protocol.payload_filled(count, &mut cx.shard.codec) {
+            Ok(Some(Event::Message(message))) => Some((message.kind, message.place)),
+            Ok(_) => None,
+            Err(violation) => return self.fail(violation, cx),
+        };
+        if let Some((kind, place)) = message {
+            self.on_message(kind, place, &mut Input::new(&mut []), cx);
+            self.on_input(&mut Input::new(&mut []), cx);
+        }
     }
 
     fn on_message(
@@ -238,6 +261,8 @@ impl WebSocketStage {
             self.protocol
                 .send_pong(payload, &mut cx.shard.codec, cx.out.cork());
         }
+        // What was borrowed for a message could not be given back while its echo waited.
+        self.on_input(&mut Input::new(&mut []), cx);
     }
 
     /// The heartbeat may have been turned on, or quickened.
@@ -296,7 +321,8 @@ impl WebSocketStage {
                 self.watch = Watch::Pinged(cx.now);
                 self.protocol
                     .send_ping(HEARTBEAT_PAYLOAD, &mut cx.shard.codec, cx.out.cork());
-                return cx.set_deadline(timeout);
+                // Not the timeout alone: where that is the longer one, the next ping would wait for it.
+                return cx.set_deadline(timeout.min(interval));
             }
             _ => self.watch = Watch::Quiet,
         }

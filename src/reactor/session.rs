@@ -137,7 +137,7 @@ impl<S: Session> Context<'_, S> {
 
 /// What a connection is for. Every method is called by the worker that owns the connection, one at a time.
 ///
-/// Order of calls: `on_open` once; `on_input`, `on_drained`, `on_deadline`, `on_drain` any number of times; `on_end` at most once;
+/// Order of calls: `on_open` once; `on_input`, `on_space_filled`, `on_drained`, `on_deadline`, `on_drain` any number of times; `on_end` at most once;
 /// `on_close` exactly once, after which only `released` follows.
 pub trait Session: Sized + fmt::Debug {
     /// What the sessions of one worker share.
@@ -150,6 +150,18 @@ pub trait Session: Sized + fmt::Debug {
 
     /// Bytes have arrived. The session consumes what it can; what it leaves is offered again once the send queue has drained.
     fn on_input(&mut self, input: &mut Input<'_>, cx: &mut Context<'_, Self>);
+
+    /// Where the session wants the next bytes read to, past the worker's buffer: the room of a large message that has begun.
+    /// What is read there is told by `on_space_filled`, and by nothing else.
+    fn read_space<'s>(&'s mut self, shard: &'s mut Self::Shard) -> Option<&'s mut [u8]> {
+        let _ = shard;
+        None
+    }
+
+    /// So many bytes, at least one, lie at the front of the `read_space` that was asked for just before.
+    fn on_space_filled(&mut self, count: usize, cx: &mut Context<'_, Self>) {
+        let _ = (count, cx);
+    }
 
     /// The peer has ended its direction; no more input comes.
     fn on_end(&mut self, cx: &mut Context<'_, Self>);

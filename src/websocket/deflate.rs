@@ -47,8 +47,11 @@ pub(crate) fn compressed_bytes_max(message_bytes_max: usize) -> usize {
     message_bytes_max.saturating_add(message_bytes_max / 64 + 64)
 }
 
-/// Appends `payload` deflated. With `smaller_only` it gives up, with part of it appended, where the result is not smaller
-/// than `payload`, and returns false.
+/// Appends `payload` deflated. With `smaller_only` it returns false where the result is not smaller than `payload`; what it
+/// appended is then for the caller to drop.
+///
+/// A message is always deflated to its end, also where it has grown too large on the way: zlib-rs 0.6 leaks room of
+/// its pending buffer, and panics in the end, when it is reset while output is pending.
 pub(crate) fn deflate(
     compress: &mut Compress,
     payload: &[u8],
@@ -62,16 +65,14 @@ pub(crate) fn deflate(
         return !smaller_only;
     }
     let mut rest = payload;
-    out.reserve(payload.len() + FLUSH_BYTES);
+    // Static trees give a byte 9 bits at the most: one call is enough.
+    out.reserve(payload.len() + payload.len() / 8 + FLUSH_BYTES);
     loop {
         let before = compress.total_in();
         compress
             .compress_vec(rest, out, FlushCompress::Sync)
             .expect("a compressor between messages takes any bytes");
         rest = &rest[(compress.total_in() - before) as usize..];
-        if smaller_only && out.len() - start >= payload.len() + TAIL.len() {
-            return false;
-        }
         // A flush is complete when it leaves room behind it.
         if rest.is_empty() && out.len() < out.capacity() {
             break;
@@ -80,7 +81,7 @@ pub(crate) fn deflate(
     }
     debug_assert!(out[start..].ends_with(&TAIL));
     out.truncate(out.len() - TAIL.len());
-    true
+    !smaller_only || out.len() - start < payload.len()
 }
 
 /// Inflates one message into `out`, which is cleared before. It stops as soon as the output passes `bytes_max`, or,

@@ -122,9 +122,21 @@ impl Nginx {
         &self.log
     }
 
-    /// nginx's access log so far.
-    pub(crate) fn access_log(&self) -> String {
-        fs::read_to_string(self.access_log_path()).unwrap_or_default()
+    /// Waits until `substring` is in the access log; fails the test at the deadline. nginx writes a line only after it has
+    /// answered, so a client that has the answer may look too early.
+    pub(crate) fn wait_for_access(&self, substring: &str, deadline: Duration) {
+        let end = Instant::now() + deadline;
+        loop {
+            let log = fs::read_to_string(self.access_log_path()).unwrap_or_default();
+            if log.contains(substring) {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "no {substring:?} in the access log:\n{log}"
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Where nginx writes its access log.

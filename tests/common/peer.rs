@@ -50,9 +50,14 @@ pub(crate) fn node(script: &str) -> Command {
     command
 }
 
-/// The `wscat` that npm installed, on a terminal of its own (`script` of bsdutils makes it one).
+/// Path of the `wscat` that npm installed.
+pub(crate) fn wscat_path() -> PathBuf {
+    installed("node/node_modules/.bin/wscat")
+}
+
+/// The same `wscat`, on a terminal of its own (`script` of bsdutils makes it one).
 pub(crate) fn wscat(url: &str) -> Command {
-    let wscat = installed("node/node_modules/.bin/wscat");
+    let wscat = wscat_path();
     let line = format!("exec '{}' --no-color -c '{url}'", wscat.display());
     let mut command = Command::new(program("script"));
     command

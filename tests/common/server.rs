@@ -329,7 +329,7 @@ impl Drop for Server {
             return;
         }
         let log = self.log.text();
-        assert!(!log.contains("panicked at"), "the server panicked:\n{log}");
+        assert!(!log.contains("panicked"), "the server panicked:\n{log}");
         if let Some(status) = early {
             panic!("the server ended by itself, {status}:\n{log}");
         }

@@ -101,3 +101,27 @@ fn the_scratch_can_be_taken_and_given_back() {
     codec.trim();
     assert_eq!(codec.pooled_bytes(), 0);
 }
+
+/// zlib-rs 0.6.8 forgets the offset of its pending output at a reset: a compressor that was reset with output pending
+/// panicked after some messages. Autobahn's 12.2.4 found it.
+#[test]
+fn messages_that_do_not_shrink_leave_the_shared_compressor_whole() {
+    let mut random = StdRng::seed_from_u64(5);
+    for level in [1, 6] {
+        let mut codec = Codec::new(Config {
+            message_bytes_max: 1 << 20,
+            compression_bytes_min: 0,
+            compression_level: level,
+        });
+        for round in 0..180 {
+            let mut payload = vec![0; [16, 64, 256, 1_024, 4_096, 70_000][round % 6]];
+            random.fill_bytes(&mut payload);
+            let mut out = Vec::new();
+            codec.encode_message(MessageKind::Binary, &payload, Some(15), &mut out);
+            assert!(
+                out.ends_with(&payload),
+                "sent plain, because it does not shrink"
+            );
+        }
+    }
+}
