@@ -35,7 +35,7 @@ quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests wi
 	cargo test --locked $(FAST_TESTS)
 
 # Every integration test but those that drive a browser, a proxy or another language.
-SLOW_TESTS := peers nginx browser readme
+SLOW_TESTS := peers nginx browser readme pitfalls_handshake pitfalls_frames lifecycle limits
 FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
 
 peers: ## Installs the foreign peers (.peers/, Debian packages, cargo tools)

@@ -92,7 +92,7 @@ fn expect_success(server: &mut Server, deadline: Duration) {
 
 #[test]
 fn health_says_so_first_and_nobody_new_is_upgraded() {
-    for front in Front::own(|| builder("20s")) {
+    for mut front in Front::own(|| builder("20s")) {
         let server = front.server();
         let mut kept = front.connect();
         assert_eq!(kept.get("/health").status, 200);
@@ -117,6 +117,8 @@ fn health_says_so_first_and_nobody_new_is_upgraded() {
         halfway.send_bytes(b"localhost\r\n\r\n");
         assert_eq!(halfway.read_response().status, 503);
         halfway.expect_eof();
+        drop((kept, other, halfway));
+        expect_success(front.server_mut(), DEADLINE);
     }
 }
 
