@@ -16,3 +16,6 @@ pub use config::{EndpointKind, GatewayConfig, Route};
 pub use node::Node;
 pub use session::{GatewaySession, Mail};
 pub use shard::Shard;
+
+#[cfg(test)]
+mod tests;

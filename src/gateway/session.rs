@@ -63,6 +63,15 @@ impl GatewaySession {
     }
 }
 
+impl GatewaySession {
+    /// Other settings are in force.
+    fn on_configured(&mut self, cx: &mut Context<'_, Self>) {
+        if let Stage::WebSocket(websocket) = &self.stage {
+            websocket.on_configured(cx);
+        }
+    }
+}
+
 impl Session for GatewaySession {
     type Shard = Shard;
     type Mail = Mail;
@@ -160,7 +169,12 @@ impl Session for GatewaySession {
             Mail::Publish(publication) => {
                 engine.shard().channels[publication.channel].publish(publication);
             }
-            Mail::Configure(config) => engine.shard().configure(config),
+            Mail::Configure(config) => {
+                engine.shard().configure(config);
+                for key in engine.open_keys() {
+                    engine.visit(key, Self::on_configured);
+                }
+            }
         }
     }
 

@@ -265,6 +265,13 @@ impl WebSocketStage {
         self.on_input(&mut Input::new(&mut []), cx);
     }
 
+    /// The heartbeat may have been turned on, or quickened.
+    pub(super) fn on_configured(&self, cx: &mut Context<'_, GatewaySession>) {
+        if self.watch == Watch::Quiet {
+            self.watch_silence(cx);
+        }
+    }
+
     /// Says goodbye and waits for the peer's Close. Nothing may follow ours, so the channel is left at once.
     pub(super) fn on_drain(&mut self, cx: &mut Context<'_, GatewaySession>) {
         self.leave_channel(cx);

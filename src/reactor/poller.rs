@@ -31,6 +31,9 @@ pub enum Command<S: Session> {
     Open(Stream, S),
     /// Take over a connection of another worker.
     Adopt(Detached<S, Stream>),
+    /// Hand a connection over to the worker of that mailbox, with all that waits in either direction. One that is no longer
+    /// open stays.
+    HandOver(ConnKey, Arc<Mailbox<Command<S>>>),
     /// Mail for the sessions.
     Mail(S::Mail),
     /// Other limits from now on.
@@ -162,11 +165,8 @@ impl<S: Session> Reactor<S> {
                     farewell.keys.push(key);
                 }
             }
-            Command::Adopt(detached) => {
-                let _ = self.engine.attach(detached, |stream, key| {
-                    stream.register(registry, Token(key.to_word() as usize))
-                });
-            }
+            Command::Adopt(detached) => self.adopt(detached),
+            Command::HandOver(key, mailbox) => self.hand_over(key, &mailbox),
             Command::Mail(mail) => self.engine.deliver(mail),
             Command::Limits(limits) => self.engine.set_limits(limits),
             Command::Drain(over, within) => {
@@ -182,6 +182,25 @@ impl<S: Session> Reactor<S> {
                     until,
                 });
             }
+        }
+    }
+
+    fn adopt(&mut self, detached: Detached<S, Stream>) {
+        let registry = self.poll.registry();
+        // As with a new connection: where it cannot be registered it is dropped.
+        let _ = self.engine.attach(detached, |stream, key| {
+            stream.register(registry, Token(key.to_word() as usize))
+        });
+    }
+
+    fn hand_over(&mut self, key: ConnKey, to: &Mailbox<Command<S>>) {
+        let Some(mut detached) = self.engine.detach(key) else {
+            return;
+        };
+        // Out of this poller before it can be in another one, or both would be told of its edges.
+        let _ = detached.transport.deregister(self.poll.registry());
+        if let Err(Command::Adopt(detached)) = to.send(Command::Adopt(detached)) {
+            self.adopt(detached);
         }
     }
 
@@ -214,3 +233,6 @@ impl<S: Session> Reactor<S> {
             && self.mailbox.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

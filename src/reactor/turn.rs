@@ -1,18 +1,22 @@
-//! What happens to one connection when it is its turn: read, let the session answer, write, end.
+//! What happens to one connection when it is its turn: `read` it, let the session answer, `write`, end. The ways in and the
+//! ways out are here, bytes are in the two modules below.
 
-use std::io::{self, IoSlice};
+mod read;
+mod write;
+
+use std::time::Duration;
 
 use slab::Slab;
 
-use super::connection::{Connection, Stage, Unread};
+use super::connection::{Connection, Stage};
 use super::engine::Tools;
-use super::queue::SLICES_MAX;
 use super::session::{CloseReason, Context, Control, Session};
 use super::time::Tick;
-use super::transport::{Received, Transport};
-use crate::buffer::Shared;
+use super::transport::Transport;
 use crate::id::ConnKey;
-use crate::websocket::protocol::Input;
+
+/// A connection whose deadline is farther away is looked at once in this time.
+const LOOK_AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// One connection and everything it may touch.
 pub(super) struct Turn<'e, S: Session, T> {
@@ -52,174 +56,6 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
             Stage::Open => self.read(read_buffer),
             Stage::Closing | Stage::Lingering => self.drop_input(read_buffer),
             Stage::Dead => {}
-        }
-    }
-
-    /// The socket takes bytes again.
-    fn write_on(&mut self) {
-        if self.connection.queue.is_some() {
-            self.flush_queue();
-            if self.connection.queue.is_none() && self.connection.stage == Stage::Open {
-                self.call_and_settle(Session::on_drained);
-            }
-        } else if self.connection.transport.flush().is_err() {
-            self.abort(CloseReason::RESET);
-        }
-        if self.connection.stage == Stage::Closing {
-            self.finish_writing();
-        }
-    }
-
-    /// Reads and feeds the session until the socket is drained, the turn's budget is spent, or replies pile up.
-    fn read(&mut self, read_buffer: &mut [u8]) {
-        let mut budget = self.tools.limits.turn_bytes_max;
-        loop {
-            if let Some(mut unread) = self.connection.unread.take() {
-                let left = self.feed(&mut unread.bytes);
-                if self.connection.stage != Stage::Open || left == 0 {
-                    self.tools.pool.give(unread.bytes);
-                } else {
-                    let consumed = unread.bytes.len() - left;
-                    unread.bytes.drain(..consumed);
-                    self.connection.unread = Some(unread);
-                    return;
-                }
-            }
-            if self.connection.stage != Stage::Open {
-                return self.drop_input(read_buffer);
-            }
-            if !self.connection.readiness.is_readable()
-                || self.connection.backlog() >= self.tools.limits.congested_bytes
-            {
-                return;
-            }
-            if budget == 0 {
-                return self.requeue();
-            }
-            let (bytes, drained) = match self.receive_directly() {
-                Some(Some(received)) => {
-                    self.call_and_settle(|session, cx| session.on_space_filled(received.0, cx));
-                    received
-                }
-                Some(None) => return,
-                None => {
-                    let Some((bytes, drained)) = self.receive(read_buffer) else {
-                        return;
-                    };
-                    if !self.feed_or_keep(&mut read_buffer[..bytes]) {
-                        return;
-                    }
-                    (bytes, drained)
-                }
-            };
-            budget = budget.saturating_sub(bytes);
-            if drained && self.connection.stage == Stage::Open {
-                return;
-            }
-        }
-    }
-
-    /// Feeds the session and keeps what it leaves; whether it left nothing, or will never come back to it.
-    fn feed_or_keep(&mut self, received: &mut [u8]) -> bool {
-        let left = self.feed(received);
-        if left == 0 || self.connection.stage != Stage::Open {
-            return true;
-        }
-        let mut kept = self.tools.pool.take();
-        kept.extend_from_slice(&received[received.len() - left..]);
-        self.connection.unread = Some(Box::new(Unread { bytes: kept }));
-        false
-    }
-
-    /// One read into `buffer`; `None` where there is nothing to feed: drained, ended, or broken.
-    fn receive(&mut self, buffer: &mut [u8]) -> Option<(usize, bool)> {
-        let result = read_once(&mut self.connection.transport, buffer);
-        self.note(result)
-    }
-
-    /// One read to where the session wants it; `None` where it wants nothing but the usual.
-    fn receive_directly(&mut self) -> Option<Option<(usize, bool)>> {
-        let Connection {
-            transport, session, ..
-        } = &mut *self.connection;
-        let space = session.read_space(self.shard)?;
-        let result = read_once(transport, space);
-        Some(self.note(result))
-    }
-
-    /// What a read says of the connection: how many bytes it gave, and whether the socket is drained.
-    fn note(&mut self, result: io::Result<Received>) -> Option<(usize, bool)> {
-        match result {
-            Ok(received) if received.bytes == 0 => {
-                self.connection.readiness.read_drained();
-                self.connection.is_read_ended = true;
-                self.peer_ended();
-                None
-            }
-            Ok(received) => {
-                self.connection.last_activity = self.tools.now;
-                // A short read is a drained socket, unless the end is known to stand behind it.
-                let drained = received.drained && !self.connection.readiness.has_peer_ended();
-                if drained {
-                    self.connection.readiness.read_drained();
-                }
-                Some((received.bytes, drained))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.connection.readiness.read_drained();
-                None
-            }
-            Err(_) => {
-                self.abort(CloseReason::RESET);
-                None
-            }
-        }
-    }
-
-    fn peer_ended(&mut self) {
-        match self.connection.stage {
-            Stage::Open => self.call_and_settle(Session::on_end),
-            Stage::Lingering => self.die(),
-            Stage::Closing | Stage::Dead => {}
-        }
-    }
-
-    /// Lets the session consume `bytes` as far as its replies can leave; gives how many it left.
-    fn feed(&mut self, bytes: &mut [u8]) -> usize {
-        let mut input = Input::new(bytes);
-        loop {
-            let before = input.position();
-            let control = self.call(|session, cx| session.on_input(&mut input, cx));
-            self.settle(control, input.buffer());
-            let moved = input.position() > before;
-            if input.is_empty()
-                || !moved
-                || self.connection.stage != Stage::Open
-                || self.connection.backlog() >= self.tools.limits.congested_bytes
-            {
-                return input.remaining().len();
-            }
-        }
-    }
-
-    /// Reads and drops, so that the peer sees an end and no reset.
-    fn drop_input(&mut self, buffer: &mut [u8]) {
-        let mut budget = self.tools.limits.turn_bytes_max;
-        while self.connection.readiness.is_readable() && !self.connection.is_read_ended {
-            if budget == 0 {
-                return self.requeue();
-            }
-            match self.receive(buffer) {
-                Some((bytes, _)) => budget = budget.saturating_sub(bytes),
-                None => return,
-            }
-        }
-    }
-
-    fn requeue(&mut self) {
-        if !self.connection.is_queued {
-            self.connection.is_queued = true;
-            self.tools.ready.push_back(self.key);
         }
     }
 
@@ -265,150 +101,6 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
                 self.close(reason);
             }
         }
-    }
-
-    /// Writes the output straight from where it lies; only what the socket does not take is copied.
-    #[inline]
-    fn write_output(&mut self, input: &[u8]) {
-        if self.tools.output.seal() {
-            return;
-        }
-        let total = self.tools.output.bytes();
-        let mut written = 0;
-        if self.connection.queue.is_none() && self.connection.readiness.is_writable() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let (filled, all) = self.tools.output.fill(input, &mut slices);
-            match self.connection.transport.write(&slices[..filled]) {
-                Ok(count) => {
-                    written = count;
-                    if all && count < total {
-                        self.connection.readiness.write_filled();
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.connection.readiness.write_filled();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.tools
-                        .output
-                        .discard(|buffer| S::recycle(self.shard, buffer));
-                    return self.abort(CloseReason::RESET);
-                }
-            }
-        }
-        if written == total {
-            return self
-                .tools
-                .output
-                .discard(|buffer| S::recycle(self.shard, buffer));
-        }
-        let mut queue = self
-            .connection
-            .queue
-            .take()
-            .unwrap_or_else(|| self.tools.take_queue());
-        let Tools { output, pool, .. } = &mut *self.tools;
-        output.spill(written, input, &mut queue, pool, |buffer| {
-            S::recycle(self.shard, buffer);
-        });
-        self.connection.queue = Some(queue);
-        self.queue_grew();
-    }
-
-    /// Sends frames that others get as well: to the socket, and the rest to the queue.
-    pub(super) fn send_shared(&mut self, frames: &[Shared]) {
-        let mut written = 0;
-        if self.connection.queue.is_none() && self.connection.readiness.is_writable() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            for (slice, frame) in slices.iter_mut().zip(frames) {
-                *slice = IoSlice::new(frame);
-            }
-            let filled = frames.len().min(SLICES_MAX);
-            let offered: usize = frames[..filled].iter().map(|frame| frame.len()).sum();
-            match self.connection.transport.write(&slices[..filled]) {
-                Ok(count) if count == offered && filled == frames.len() => return,
-                Ok(count) => {
-                    written = count;
-                    if count < offered {
-                        self.connection.readiness.write_filled();
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.connection.readiness.write_filled();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.abort(CloseReason::RESET),
-            }
-        }
-        let mut queue = self
-            .connection
-            .queue
-            .take()
-            .unwrap_or_else(|| self.tools.take_queue());
-        for frame in frames {
-            let skip = written.min(frame.len());
-            written -= skip;
-            if skip < frame.len() {
-                queue.push_shared(Shared::clone(frame), skip);
-            }
-        }
-        self.connection.queue = Some(queue);
-        self.queue_grew();
-    }
-
-    /// Something was queued: the limits are looked at, and what can be written is.
-    fn queue_grew(&mut self) {
-        if self.connection.readiness.is_writable() {
-            self.flush_queue();
-        }
-        let limits = self.tools.limits;
-        let Some(queue) = self.connection.queue.as_mut() else {
-            return;
-        };
-        if queue.bytes() > limits.send_queue_hard_bytes_max {
-            return self.abort(CloseReason::SLOW_CONSUMER);
-        }
-        if queue.bytes() > limits.send_queue_soft_bytes_max && queue.soft_until.is_none() {
-            queue.soft_until = Some(self.tools.now.after(limits.send_queue_soft_for));
-            self.arm();
-        }
-    }
-
-    /// Writes from the queue until it is empty or the socket is full.
-    fn flush_queue(&mut self) {
-        let Some(mut queue) = self.connection.queue.take() else {
-            return;
-        };
-        while !queue.is_empty() && self.connection.readiness.is_writable() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let filled = queue.fill(&mut slices);
-            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
-            match self.connection.transport.write(&slices[..filled]) {
-                Ok(count) => {
-                    if count < offered {
-                        self.connection.readiness.write_filled();
-                    }
-                    self.connection.last_activity = self.tools.now;
-                    queue.consume(count, &mut self.tools.pool);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.connection.readiness.write_filled();
-                }
-                Err(_) => {
-                    self.tools.give_queue(queue);
-                    return self.abort(CloseReason::RESET);
-                }
-            }
-        }
-        if queue.is_empty() {
-            return self.tools.give_queue(queue);
-        }
-        if queue.bytes() <= self.tools.limits.send_queue_soft_bytes_max {
-            queue.soft_until = None;
-        }
-        self.connection.queue = Some(queue);
     }
 
     /// Ends the session and, once everything is written, the stream.
@@ -479,6 +171,8 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         let Some(at) = self.connection.next_look() else {
             return;
         };
+        // An entry outlives a connection that ends before it: not for longer than this.
+        let at = at.earlier(self.tools.now.after(LOOK_AHEAD_MAX));
         if self
             .connection
             .timer
@@ -517,16 +211,6 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         }
         if self.connection.stage != Stage::Dead {
             self.arm();
-        }
-    }
-}
-
-/// Reads, again where a signal interrupted it.
-fn read_once(transport: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Received> {
-    loop {
-        match transport.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
         }
     }
 }

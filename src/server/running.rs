@@ -22,6 +22,8 @@ const MAIL_ITEMS_MAX: usize = 64 * 1024;
 const GRACE_SHARE: f64 = 0.05;
 const GRACE_MAX: Duration = Duration::from_secs(1);
 const FAREWELL_SHARE: f64 = 0.65;
+/// What is left at this share of the time is dropped: the process ends within the period, not at its end.
+const LAST_WORDS_SHARE: f64 = 0.97;
 
 type WorkerMailbox = Arc<Mailbox<Command<GatewaySession>>>;
 
@@ -91,7 +93,9 @@ fn see_off(threads: Threads, workers: &[WorkerMailbox], farewell: &Farewell) {
     if let Some((begun, period)) = farewell.get() {
         let left = period.saturating_sub(begun.elapsed());
         for worker in workers {
-            deliver(worker, Command::Drain(left.mul_f64(FAREWELL_SHARE), left));
+            let over = left.mul_f64(FAREWELL_SHARE);
+            let within = left.mul_f64(LAST_WORDS_SHARE);
+            deliver(worker, Command::Drain(over, within));
         }
     }
     threads.workers.into_iter().for_each(join);

@@ -61,6 +61,11 @@ impl Front {
         &self.server
     }
 
+    /// The server behind it, to wait for its end.
+    pub(crate) fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
     /// A fresh connection.
     pub(crate) fn connect(&self) -> Client {
         match &self.nginx {

@@ -35,6 +35,7 @@ impl Session for Probe {
             match byte {
                 b'Q' => cx.close(CloseReason::server(CloseCode::NORMAL, "asked to")),
                 b'A' => cx.abort(CloseReason::server(CloseCode::NORMAL, "asked to, now")),
+                b'L' => cx.set_deadline(Duration::from_secs(3_600)),
                 b'T' => cx.set_deadline(Duration::from_millis(100)),
                 b'O' => cx.out.owned(b"..owned".to_vec(), 2),
                 b'B' => cx.out.cork().extend_from_slice(&[b'b'; 1000]),
@@ -429,4 +430,22 @@ fn thousands_of_connections_leave_nothing_behind() {
         (count("open"), count("close"), count("released")),
         (6_000, 6_000, 6_000)
     );
+}
+
+#[test]
+fn far_deadlines_come_in_time_and_leave_no_entry_for_long() {
+    let mut bench = Bench::new(Limits::default());
+    let (key, peer) = bench.connect(usize::MAX);
+    bench.send(key, &peer, b"L");
+    bench.pass(Duration::from_secs(3_599));
+    assert_eq!(bench.events(), ["open"]);
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.events(), ["deadline"]);
+    for _ in 0..100 {
+        let (key, peer) = bench.connect(usize::MAX);
+        bench.send(key, &peer, b"LA");
+        assert!(seen(&peer).is_dropped);
+    }
+    bench.pass(Duration::from_secs(61));
+    assert_eq!(bench.engine.next_due(), None);
 }

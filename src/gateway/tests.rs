@@ -1,0 +1,280 @@
+//! Whole connections over memory, under a clock that the test moves.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::*;
+use crate::auth::origin::OriginPolicy;
+use crate::http::forwarded::TrustedProxies;
+use crate::id::ConnKey;
+use crate::limits::MESSAGE_AGE_MAX;
+use crate::reactor::{Engine, Limits, MemoryPeer, MemoryTransport, Readiness, Session, Tick};
+use crate::websocket::codec;
+use crate::websocket::frame::{Opcode, encode_header};
+
+const HANDSHAKE: &str = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+const TICK: Duration = Duration::from_millis(8);
+
+fn config() -> GatewayConfig {
+    let route = |path: &str, endpoint| Route {
+        path: path.into(),
+        endpoint,
+    };
+    GatewayConfig {
+        routes: vec![
+            route("/ws", EndpointKind::Echo),
+            route("/broadcast", EndpointKind::Broadcast),
+        ],
+        origins: OriginPolicy::parse([]).expect("any"),
+        proxies: TrustedProxies::default(),
+        subprotocols: Vec::new(),
+        deflate: None,
+        codec: codec::Config {
+            message_bytes_max: 1 << 20,
+            compression_bytes_min: 1024,
+            compression_level: 1,
+        },
+        handshake_timeout: Duration::from_secs(10),
+        heartbeat_interval: None,
+        heartbeat_timeout: Duration::from_secs(10),
+        close_timeout: Duration::from_secs(5),
+    }
+}
+
+struct Bench {
+    engine: Engine<GatewaySession, MemoryTransport>,
+    now: Tick,
+}
+
+struct Peer {
+    key: ConnKey,
+    end: Arc<Mutex<MemoryPeer>>,
+}
+
+impl Peer {
+    /// What the server has written since the last call.
+    fn take(&self) -> Vec<u8> {
+        let mut end = self.end.lock().expect("peer");
+        std::mem::take(&mut end.from_engine)
+    }
+
+    fn set_room(&self, room: usize) {
+        self.end.lock().expect("peer").room = room;
+    }
+
+    fn is_ended(&self) -> bool {
+        self.end.lock().expect("peer").engine_ended
+    }
+}
+
+impl Bench {
+    fn new(config: GatewayConfig) -> Self {
+        let admission = Admission::new(1, 1000, 0);
+        let node = Arc::new(Node::new(1, &config.routes, admission));
+        let shard = Shard::new(0, Arc::new(config), node);
+        Self {
+            engine: Engine::new(shard, Limits::default(), Tick(0)),
+            now: Tick(0),
+        }
+    }
+
+    /// A WebSocket at `path`.
+    fn websocket(&mut self, path: &str) -> Peer {
+        let (transport, end) = MemoryTransport::pair(usize::MAX);
+        let node = Arc::clone(&self.engine.shard().node);
+        let verdict = node.admission.enter(None);
+        node.admission.assign();
+        let session = GatewaySession::new(ClientAddress::UNIX, verdict, None);
+        let key = self
+            .engine
+            .insert(transport, session, |_, _| Ok::<(), ()>(()))
+            .expect("inserted");
+        let peer = Peer { key, end };
+        self.send(
+            &peer,
+            format!("GET {path} HTTP/1.1\r\n{HANDSHAKE}").as_bytes(),
+        );
+        assert!(peer.take().starts_with(b"HTTP/1.1 101 "));
+        peer
+    }
+
+    fn arrive(&mut self, peer: &Peer, bytes: &[u8]) {
+        peer.end.lock().expect("peer").to_engine.extend(bytes);
+        self.engine
+            .ready(peer.key, Readiness::edge(true, false, false));
+    }
+
+    fn send(&mut self, peer: &Peer, bytes: &[u8]) {
+        self.arrive(peer, bytes);
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        self.now = Tick(self.now.0 + 1);
+        self.engine.begin_turn(self.now);
+        self.engine.run_ready();
+        self.engine.end_turn();
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        let until = self.now.after(duration);
+        while !until.is_reached(self.now) {
+            self.turn();
+        }
+    }
+}
+
+/// A frame of a client whose masking key is zero.
+fn frame(opcode: Opcode, fin: bool, payload: &[u8]) -> Vec<u8> {
+    let header = encode_header(opcode, fin, false, payload.len() as u64, Some([0; 4]));
+    [header.as_slice(), payload].concat()
+}
+
+fn expect_close(peer: &Peer, code: u16) {
+    let bytes = peer.take();
+    assert_eq!(bytes.first(), Some(&0x88), "{bytes:?}");
+    assert_eq!(bytes[2..4], code.to_be_bytes());
+    assert!(peer.is_ended());
+}
+
+#[test]
+fn an_unfinished_message_is_given_its_time_and_no_more() {
+    let whole = frame(Opcode::Text, true, &[b'x'; 1000]);
+    for begun in [
+        &frame(Opcode::Text, false, b"begun")[..],
+        &whole[..1],
+        &whole[..500],
+    ] {
+        let mut bench = Bench::new(config());
+        let peer = bench.websocket("/ws");
+        bench.pass(Duration::from_secs(1000));
+        bench.send(&peer, begun);
+        bench.pass(MESSAGE_AGE_MAX - 2 * TICK);
+        assert_eq!(peer.take(), b"", "closed before its time");
+        // Control frames between the fragments give no more time.
+        if begun.len() == 11 {
+            bench.send(&peer, &frame(Opcode::Ping, true, b""));
+            assert_eq!(peer.take(), [0x8a, 0]);
+        }
+        bench.pass(4 * TICK);
+        expect_close(&peer, 1008);
+    }
+}
+
+#[test]
+fn a_message_that_ends_in_time_gives_the_next_its_own() {
+    let mut bench = Bench::new(config());
+    let peer = bench.websocket("/ws");
+    // Every read ends in the middle of a message, for longer than one may take.
+    let message = frame(Opcode::Binary, true, &[7; 1000]);
+    bench.send(&peer, &message[..500]);
+    let shifted = [&message[500..], &message[..500]].concat();
+    for _ in 0..10 {
+        bench.pass(MESSAGE_AGE_MAX / 4);
+        bench.send(&peer, &shifted);
+        assert_eq!(peer.take().len(), 1004, "one echo");
+    }
+    bench.pass(MESSAGE_AGE_MAX - 2 * TICK);
+    assert_eq!(peer.take(), b"");
+    bench.pass(4 * TICK);
+    expect_close(&peer, 1008);
+}
+
+#[test]
+fn nothing_follows_the_farewell() {
+    let mut bench = Bench::new(config());
+    let sender = bench.websocket("/broadcast");
+    let leaver = bench.websocket("/broadcast");
+    // Both in one turn: the publication goes out at its end, behind the Close.
+    bench.arrive(&sender, &frame(Opcode::Text, true, b"to all"));
+    bench.now = Tick(bench.now.0 + 1);
+    bench.engine.begin_turn(bench.now);
+    bench.engine.run_ready();
+    let key = leaver.key;
+    bench.engine.visit(key, GatewaySession::on_drain);
+    bench.engine.end_turn();
+    bench.send(&sender, &frame(Opcode::Text, true, b"and again"));
+    assert_eq!(sender.take(), b"\x81\x06to all\x81\x09and again");
+    let close = leaver.take();
+    assert_eq!((close[0], &close[2..4]), (0x88, &1001u16.to_be_bytes()[..]));
+    assert_eq!(
+        close.len(),
+        usize::from(close[1]) + 2,
+        "bytes behind a Close"
+    );
+    // What the peer sends before it answers is read, and goes nowhere.
+    bench.send(&leaver, &frame(Opcode::Text, true, b"too late"));
+    assert_eq!((sender.take(), leaver.take()), (vec![], vec![]));
+    bench.send(&leaver, &frame(Opcode::Close, true, &1001u16.to_be_bytes()));
+    assert_eq!(leaver.take(), b"");
+    assert!(leaver.is_ended());
+}
+
+#[test]
+fn a_peer_that_does_not_answer_the_farewell_has_the_close_time() {
+    let mut bench = Bench::new(config());
+    let peer = bench.websocket("/ws");
+    let key = peer.key;
+    bench.engine.visit(key, GatewaySession::on_drain);
+    peer.take();
+    bench.pass(Duration::from_millis(4900));
+    assert!(!peer.is_ended());
+    bench.pass(Duration::from_millis(200));
+    assert!(peer.is_ended());
+    assert!(!bench.engine.is_empty(), "the peer may still end in order");
+    bench.pass(Duration::from_secs(5));
+    assert!(bench.engine.is_empty());
+}
+
+#[test]
+fn the_heartbeat_asks_the_silent_and_closes_the_dead() {
+    let mut bench = Bench::new(GatewayConfig {
+        heartbeat_interval: Some(Duration::from_secs(30)),
+        ..config()
+    });
+    let (silent, answering, talking) = (
+        bench.websocket("/ws"),
+        bench.websocket("/ws"),
+        bench.websocket("/ws"),
+    );
+    for round in 0..60 {
+        bench.pass(Duration::from_secs(5));
+        if round % 4 == 0 {
+            bench.send(&talking, &frame(Opcode::Pong, true, b""));
+        }
+        if answering.take().first() == Some(&0x89) {
+            bench.send(&answering, &frame(Opcode::Pong, true, b"tidegate"));
+        }
+    }
+    let told = silent.take();
+    assert_eq!((told[0], told[10]), (0x89, 0x88), "a ping, then a Close");
+    assert_eq!(told[12..14], 1011u16.to_be_bytes());
+    assert!(silent.is_ended());
+    assert!(!answering.is_ended());
+    assert_eq!(talking.take(), b"", "who talks is not asked");
+}
+
+#[test]
+fn a_slow_reader_is_alive_as_long_as_it_takes_something() {
+    let mut bench = Bench::new(GatewayConfig {
+        heartbeat_interval: Some(Duration::from_secs(30)),
+        ..config()
+    });
+    let peer = bench.websocket("/ws");
+    peer.set_room(0);
+    bench.send(&peer, &frame(Opcode::Binary, true, &[7; 50_000]));
+    for _ in 0..40 {
+        bench.pass(Duration::from_secs(9));
+        peer.set_room(1000);
+        bench
+            .engine
+            .ready(peer.key, Readiness::edge(false, true, false));
+        bench.turn();
+    }
+    assert!(!peer.is_ended(), "closed although it reads");
+    assert_eq!(peer.take().len(), 40_000);
+    bench.pass(Duration::from_secs(41));
+    bench.pass(Duration::from_secs(5));
+    assert!(bench.engine.is_empty(), "it takes nothing any more");
+}

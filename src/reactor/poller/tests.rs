@@ -1,0 +1,128 @@
+use super::*;
+use crate::reactor::session::Context;
+use crate::reactor::transport::{Socket, Transport};
+use crate::websocket::protocol::Input;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Echoes each byte behind the number of the worker it is on; tells its key when it hears `?`.
+#[derive(Debug)]
+struct Probe;
+
+#[derive(Debug)]
+struct Shard {
+    number: u8,
+    keys: mpsc::Sender<ConnKey>,
+}
+
+impl Session for Probe {
+    type Shard = Shard;
+    type Mail = ();
+
+    fn on_open(&mut self, _: &mut Context<'_, Self>) {}
+
+    fn on_input(&mut self, input: &mut Input<'_>, cx: &mut Context<'_, Self>) {
+        while let Some(&byte) = input.remaining().first() {
+            input.advance(1);
+            if byte == b'?' {
+                cx.shard.keys.send(cx.key).expect("the test listens");
+            }
+            let number = cx.shard.number;
+            cx.out.cork().extend_from_slice(&[number, byte]);
+        }
+    }
+
+    fn on_end(&mut self, cx: &mut Context<'_, Self>) {
+        cx.close(CloseReason::transport("end"));
+    }
+
+    fn on_deadline(&mut self, _: &mut Context<'_, Self>) {}
+
+    fn on_drained(&mut self, _: &mut Context<'_, Self>) {}
+
+    fn on_drain(&mut self, cx: &mut Context<'_, Self>) {
+        cx.close(CloseReason::server(CloseCode::GOING_AWAY, "drain"));
+    }
+
+    fn on_close(&mut self, _: CloseReason, cx: &mut Context<'_, Self>) {
+        cx.out.cork().extend_from_slice(b"bye");
+    }
+
+    fn released(self, _: &mut Shard) {}
+
+    fn on_mail<T: Transport>(_: &mut Engine<Self, T>, (): ()) {}
+
+    fn on_turn_end<T: Transport>(_: &mut Engine<Self, T>) {}
+
+    fn recycle(_: &mut Shard, _: Vec<u8>) {}
+}
+
+fn connected() -> (TcpStream, Stream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let client = TcpStream::connect(listener.local_addr().expect("address")).expect("connected");
+    client.set_read_timeout(Some(DEADLINE)).expect("option");
+    let (accepted, _) = listener.accept().expect("accepted");
+    accepted.set_nonblocking(true).expect("option");
+    let stream = mio::net::TcpStream::from_std(accepted);
+    (client, Stream::Plain(Socket::Tcp(stream)))
+}
+
+fn expect(client: &mut TcpStream, expected: &[u8]) {
+    let mut received = vec![0; expected.len()];
+    client.read_exact(&mut received).expect("an answer in time");
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn a_connection_goes_to_another_worker_and_back_while_its_peer_talks() {
+    let (keys, told) = mpsc::channel();
+    let mut mailboxes = Vec::new();
+    let mut threads = Vec::new();
+    for number in [b'0', b'1'] {
+        let shard = Shard {
+            number,
+            keys: keys.clone(),
+        };
+        let reactor = Reactor::<Probe>::new(shard, Limits::default(), 1_024).expect("reactor");
+        mailboxes.push(reactor.mailbox());
+        threads.push(thread::spawn(move || reactor.run()));
+    }
+    let (mut client, stream) = connected();
+    mailboxes[0]
+        .send(Command::Open(stream, Probe))
+        .expect("room");
+    for round in 0..50 {
+        let (here, there) = (round % 2, 1 - round % 2);
+        client.write_all(b"?").expect("written");
+        expect(&mut client, &[b'0' + here as u8, b'?']);
+        let key = told.recv_timeout(DEADLINE).expect("a key");
+        let command = Command::HandOver(key, Arc::clone(&mailboxes[there]));
+        mailboxes[here].send(command).expect("room");
+        // These bytes meet the connection on either side, or between the two.
+        client.write_all(b"abc").expect("written");
+        let mut answers = [0; 6];
+        client.read_exact(&mut answers).expect("answers in time");
+        let bytes: Vec<u8> = answers.iter().skip(1).step_by(2).copied().collect();
+        assert_eq!(bytes, b"abc", "nothing lost, nothing twice, in order");
+        // The hand-over may still be under way.
+        let mut answer = [0; 2];
+        while answer[0] != b'0' + there as u8 {
+            client.write_all(b"?").expect("written");
+            client.read_exact(&mut answer).expect("an answer in time");
+            told.recv_timeout(DEADLINE).expect("a key");
+        }
+    }
+    for mailbox in &mailboxes {
+        let drain = Command::Drain(Duration::ZERO, Duration::from_secs(10));
+        mailbox.send(drain).expect("room");
+    }
+    expect(&mut client, b"bye");
+    drop(client);
+    for thread in threads {
+        thread.join().expect("no panic").expect("no error");
+    }
+}

@@ -1,0 +1,172 @@
+//! The writing half of a turn: what was said goes out from where it lies; only what the socket does not take is queued.
+
+use std::io::{self, IoSlice};
+
+use super::Turn;
+use crate::buffer::Shared;
+use crate::reactor::connection::Stage;
+use crate::reactor::engine::Tools;
+use crate::reactor::queue::SLICES_MAX;
+use crate::reactor::session::{CloseReason, Session};
+use crate::reactor::transport::Transport;
+
+impl<S: Session, T: Transport> Turn<'_, S, T> {
+    /// The socket takes bytes again.
+    pub(super) fn write_on(&mut self) {
+        if self.connection.queue.is_some() {
+            self.flush_queue();
+            if self.connection.queue.is_none() && self.connection.stage == Stage::Open {
+                self.call_and_settle(Session::on_drained);
+            }
+        } else if self.connection.transport.flush().is_err() {
+            self.abort(CloseReason::RESET);
+        }
+        if self.connection.stage == Stage::Closing {
+            self.finish_writing();
+        }
+    }
+
+    /// Writes the output straight from where it lies; only what the socket does not take is copied.
+    #[inline]
+    pub(super) fn write_output(&mut self, input: &[u8]) {
+        if self.tools.output.seal() {
+            return;
+        }
+        let total = self.tools.output.bytes();
+        let mut written = 0;
+        if self.connection.queue.is_none() && self.connection.readiness.is_writable() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let (filled, all) = self.tools.output.fill(input, &mut slices);
+            match self.connection.transport.write(&slices[..filled]) {
+                Ok(count) => {
+                    written = count;
+                    if all && count < total {
+                        self.connection.readiness.write_filled();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.connection.readiness.write_filled();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.tools
+                        .output
+                        .discard(|buffer| S::recycle(self.shard, buffer));
+                    return self.abort(CloseReason::RESET);
+                }
+            }
+        }
+        if written == total {
+            return self
+                .tools
+                .output
+                .discard(|buffer| S::recycle(self.shard, buffer));
+        }
+        let mut queue = self
+            .connection
+            .queue
+            .take()
+            .unwrap_or_else(|| self.tools.take_queue());
+        let Tools { output, pool, .. } = &mut *self.tools;
+        output.spill(written, input, &mut queue, pool, |buffer| {
+            S::recycle(self.shard, buffer);
+        });
+        self.connection.queue = Some(queue);
+        self.queue_grew();
+    }
+
+    /// Sends frames that others get as well: to the socket, and the rest to the queue.
+    pub(in crate::reactor) fn send_shared(&mut self, frames: &[Shared]) {
+        let mut written = 0;
+        if self.connection.queue.is_none() && self.connection.readiness.is_writable() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            for (slice, frame) in slices.iter_mut().zip(frames) {
+                *slice = IoSlice::new(frame);
+            }
+            let filled = frames.len().min(SLICES_MAX);
+            let offered: usize = frames[..filled].iter().map(|frame| frame.len()).sum();
+            match self.connection.transport.write(&slices[..filled]) {
+                Ok(count) if count == offered && filled == frames.len() => return,
+                Ok(count) => {
+                    written = count;
+                    if count < offered {
+                        self.connection.readiness.write_filled();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.connection.readiness.write_filled();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.abort(CloseReason::RESET),
+            }
+        }
+        let mut queue = self
+            .connection
+            .queue
+            .take()
+            .unwrap_or_else(|| self.tools.take_queue());
+        for frame in frames {
+            let skip = written.min(frame.len());
+            written -= skip;
+            if skip < frame.len() {
+                queue.push_shared(Shared::clone(frame), skip);
+            }
+        }
+        self.connection.queue = Some(queue);
+        self.queue_grew();
+    }
+
+    /// Something was queued: the limits are looked at, and what can be written is.
+    fn queue_grew(&mut self) {
+        if self.connection.readiness.is_writable() {
+            self.flush_queue();
+        }
+        let limits = self.tools.limits;
+        let Some(queue) = self.connection.queue.as_mut() else {
+            return;
+        };
+        if queue.bytes() > limits.send_queue_hard_bytes_max {
+            return self.abort(CloseReason::SLOW_CONSUMER);
+        }
+        if queue.bytes() > limits.send_queue_soft_bytes_max && queue.soft_until.is_none() {
+            queue.soft_until = Some(self.tools.now.after(limits.send_queue_soft_for));
+            self.arm();
+        }
+    }
+
+    /// Writes from the queue until it is empty or the socket is full.
+    pub(super) fn flush_queue(&mut self) {
+        let Some(mut queue) = self.connection.queue.take() else {
+            return;
+        };
+        while !queue.is_empty() && self.connection.readiness.is_writable() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let filled = queue.fill(&mut slices);
+            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+            match self.connection.transport.write(&slices[..filled]) {
+                Ok(count) => {
+                    if count < offered {
+                        self.connection.readiness.write_filled();
+                    }
+                    self.connection.last_activity = self.tools.now;
+                    queue.consume(count, &mut self.tools.pool);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.connection.readiness.write_filled();
+                }
+                Err(_) => {
+                    self.tools.give_queue(queue);
+                    return self.abort(CloseReason::RESET);
+                }
+            }
+        }
+        if queue.is_empty() {
+            return self.tools.give_queue(queue);
+        }
+        if queue.bytes() <= self.tools.limits.send_queue_soft_bytes_max {
+            queue.soft_until = None;
+        }
+        self.connection.queue = Some(queue);
+    }
+}
