@@ -2,48 +2,15 @@
 //! allocation.
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/counting.rs"]
+mod counting;
+
+use counting::steady_state;
 use tidegate::websocket::codec::{Codec, Config};
 use tidegate::websocket::extension::DeflateParams;
 use tidegate::websocket::frame::{Opcode, encode_header};
 use tidegate::websocket::mask;
 use tidegate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol, Role};
-
-/// Counts what the current thread allocates.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending has nothing left to count in.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call goes on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
 const CONFIG: Config = Config {
@@ -121,18 +88,6 @@ impl Echo {
             }
         }
     }
-}
-
-/// Allocations of a hundred rounds, after a few to warm up.
-fn steady_state(mut round: impl FnMut()) -> u64 {
-    for _ in 0..5 {
-        round();
-    }
-    let before = ALLOCATIONS.get();
-    for _ in 0..100 {
-        round();
-    }
-    ALLOCATIONS.get() - before
 }
 
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
