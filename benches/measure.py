@@ -176,7 +176,7 @@ def compare(pairs):
     ratios = sorted(a["cpu_us_per_message"] / b["cpu_us_per_message"] for a, b in pairs)
     sides = {}
     for side, rows in zip(("tidegate", "floor"), zip(*pairs)):
-        keys = ("cpu_us_per_message", "cpu_share", "messages_per_second")
+        keys = ("cpu_us_per_message", "cpu_share", "wait_share", "messages_per_second")
         sides[side] = {key: median(rows, key) for key in keys}
     return {"ratio": statistics.median(ratios), "lowest": ratios[0], "highest": ratios[-1], **sides}
 
@@ -309,5 +309,6 @@ def summarize_flood(results):
             "highest": ratios[-1],
             "flood_messages_per_second": median(row["rate"], "messages_per_second"),
             "flood_cpu_share": median(row["rate"], "cpu_share"),
+            "flood_wait_share": median(row["rate"], "wait_share"),
         })
     return {"p50_us": median(quiet, "p50_us"), "p99_us": median(quiet, "p99_us"), "floods": rows}

@@ -4,6 +4,10 @@ import datetime
 import os
 import platform
 import subprocess
+from pathlib import Path
+
+# Beyond it somebody else was busy on the server's core.
+WAIT_SHARE_MAX = 0.02
 
 ECHO_HOW = """\
 CPU time of the whole process (`/proc/PID/task/*/schedstat`, system calls included) divided by the messages that came back.
@@ -35,8 +39,8 @@ def machine(root):
     def output(*command):
         return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     changed = " with local changes" if output("git", "status", "--porcelain", "--untracked-files=no", "--", ":!benches/RESULTS.md") else ""
     return {
         "date": datetime.date.today().isoformat(),
@@ -44,6 +48,7 @@ def machine(root):
         "kernel": f"{platform.system()} {platform.release()}",
         "rustc": output("rustc", "--version"),
         "commit": output("git", "rev-parse", "--short", "HEAD") + changed,
+        "congestion control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "load average before": f"{os.getloadavg()[0]:.2f}",
     }
 
@@ -51,6 +56,13 @@ def machine(root):
 def table(head, rows):
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def disturbance(shares):
+    """How much others were in the way: a server that waits for its core was not alone there."""
+    worst = max(shares)
+    told = f"While it was measured the server was ready to run and others had its core for {worst:.1%} of the time at most"
+    return told + ("." if worst < WAIT_SHARE_MAX else ": **the machine was not quiet, measure again.**")
 
 
 def verdict(value, goal, form):
@@ -73,7 +85,8 @@ def echo(rows, results):
             verdict(row["ratio"], row["goal"], "{}"),
         ])
     head = ["work", "µs a message", "bare echo", "ratio", "messages/s, bare echo's", "core busy, bare echo's", "goal"]
-    return "\n\n".join(["## Echo: CPU time a message", ECHO_HOW.format(**results), table(head, body)])
+    waits = [row[side]["wait_share"] for row in rows for side in ("tidegate", "floor")]
+    return "\n\n".join(["## Echo: CPU time a message", ECHO_HOW.format(**results), table(head, body), disturbance(waits)])
 
 
 def syscalls(rows, _):
@@ -125,7 +138,8 @@ def flood(row, results):
             verdict(one["ratio"], 2, "{}"),
         ])
     head = ["beside", "p50 µs", "p99 µs", "ratio of p99", "flood, messages/s", "server's core busy", "goal"]
-    return "\n\n".join(["## Neighbours of a flood", FLOOD_HOW.format(**results), table(head, body)])
+    waits = [one["flood_wait_share"] for one in row["floods"]]
+    return "\n\n".join(["## Neighbours of a flood", FLOOD_HOW.format(**results), table(head, body), disturbance(waits)])
 
 
 def write(results):

@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 
-use crate::process::cpu_nanoseconds;
+use crate::process::CpuTime;
 use crate::target::{Frames, connect_all};
 use crate::{Common, Result};
 
@@ -125,8 +125,8 @@ impl Client {
 struct Sample {
     at: Instant,
     messages: u64,
-    server_cpu: u64,
-    own_cpu: u64,
+    server: CpuTime,
+    own: CpuTime,
 }
 
 impl Sample {
@@ -134,8 +134,8 @@ impl Sample {
         Ok(Self {
             at: Instant::now(),
             messages,
-            server_cpu: server.map(cpu_nanoseconds).transpose()?.unwrap_or(0),
-            own_cpu: cpu_nanoseconds(process::id())?,
+            server: server.map(CpuTime::of).transpose()?.unwrap_or_default(),
+            own: CpuTime::of(process::id())?,
         })
     }
 }
@@ -225,8 +225,9 @@ pub(crate) fn run(command: &EchoCommand) -> Result<Value> {
     let per_message =
         |nanoseconds: u64| nanoseconds as f64 / 1e3 / (messages as f64).max(f64::MIN_POSITIVE);
     let share = |nanoseconds: u64| nanoseconds as f64 / 1e9 / seconds;
-    let server_cpu = after.server_cpu - before.server_cpu;
-    let own_cpu = after.own_cpu - before.own_cpu;
+    let server_cpu = after.server.running - before.server.running;
+    let server_wait = after.server.waiting - before.server.waiting;
+    let own_cpu = after.own.running - before.own.running;
     Ok(json!({
         "seconds": seconds,
         "messages": messages,
@@ -234,6 +235,7 @@ pub(crate) fn run(command: &EchoCommand) -> Result<Value> {
         "messages_per_second": messages as f64 / seconds,
         "cpu_us_per_message": command.pid.map(|_| per_message(server_cpu)),
         "cpu_share": command.pid.map(|_| share(server_cpu)),
+        "wait_share": command.pid.map(|_| share(server_wait)),
         "own_cpu_us_per_message": per_message(own_cpu),
         "own_cpu_share": share(own_cpu),
     }))

@@ -6,15 +6,26 @@ use serde_json::{Value, json};
 
 use crate::Result;
 
-/// CPU time of all its threads, nanoseconds.
-pub(crate) fn cpu_nanoseconds(process: u32) -> Result<u64> {
-    let mut total = 0;
-    for task in fs::read_dir(format!("/proc/{process}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        let first = text.split_whitespace().next();
-        total += first.ok_or("an empty schedstat")?.parse::<u64>()?;
+/// Time that its threads have had, and missed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CpuTime {
+    /// On a core, nanoseconds.
+    pub(crate) running: u64,
+    /// Ready to run while others had the core, nanoseconds.
+    pub(crate) waiting: u64,
+}
+
+impl CpuTime {
+    pub(crate) fn of(process: u32) -> Result<Self> {
+        let mut total = Self::default();
+        for task in fs::read_dir(format!("/proc/{process}/task"))? {
+            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            let mut fields = text.split_whitespace().map(str::parse::<u64>);
+            total.running += fields.next().ok_or("an empty schedstat")??;
+            total.waiting += fields.next().ok_or("a short schedstat")??;
+        }
+        Ok(total)
     }
-    Ok(total)
 }
 
 /// Memory, bytes.

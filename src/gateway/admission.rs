@@ -135,8 +135,13 @@ impl Admission {
             .enumerate()
             .min_by_key(|(_, count)| count.load(Ordering::Relaxed))
             .map_or(0, |(worker, _)| worker);
-        self.workers[least].fetch_add(1, Ordering::Relaxed);
+        self.assign_to(least);
         least
+    }
+
+    /// A connection has come to `worker`.
+    pub fn assign_to(&self, worker: usize) {
+        self.workers[worker].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A connection of `worker` has gone.

@@ -10,6 +10,7 @@ use super::config::GatewayConfig;
 use super::http::HttpStage;
 use super::shard::Shard;
 use super::websocket::WebSocketStage;
+use crate::id::ConnKey;
 use crate::reactor::{CloseReason, Context, Engine, Session, Tick, Transport};
 use crate::websocket::protocol::Input;
 
@@ -153,6 +154,20 @@ impl Session for GatewaySession {
                 );
             }
         }
+    }
+
+    fn on_detach(&mut self, key: ConnKey, shard: &mut Shard) {
+        if let Stage::WebSocket(websocket) = &self.stage {
+            websocket.on_detach(key, shard);
+        }
+        shard.node.admission.unassign(shard.worker);
+    }
+
+    fn on_attach(&mut self, key: ConnKey, shard: &mut Shard) {
+        if let Stage::WebSocket(websocket) = &self.stage {
+            websocket.on_attach(key, shard);
+        }
+        shard.node.admission.assign_to(shard.worker);
     }
 
     fn released(self, shard: &mut Shard) {

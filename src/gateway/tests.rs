@@ -278,3 +278,28 @@ fn a_slow_reader_is_alive_as_long_as_it_takes_something() {
     bench.pass(Duration::from_secs(5));
     assert!(bench.engine.is_empty(), "it takes nothing any more");
 }
+
+#[test]
+fn a_listener_that_moves_to_another_worker_is_heard_and_hears_there() {
+    let mut first = Bench::new(config());
+    let mut second = Bench::new(config());
+    let mover = first.websocket("/broadcast");
+    let (stayer, neighbour) = (
+        first.websocket("/broadcast"),
+        second.websocket("/broadcast"),
+    );
+    let detached = first.engine.detach(mover.key).expect("open");
+    let key = second.engine.attach(detached, |_, _| Ok::<(), ()>(()));
+    let mover = Peer {
+        key: key.expect("attached"),
+        end: mover.end,
+    };
+    first.send(&stayer, &frame(Opcode::Text, true, b"here"));
+    assert_eq!(
+        (stayer.take(), mover.take()),
+        (b"\x81\x04here".to_vec(), vec![])
+    );
+    second.send(&mover, &frame(Opcode::Text, true, b"there"));
+    assert_eq!(neighbour.take(), b"\x81\x05there");
+    assert_eq!(mover.take(), b"\x81\x05there");
+}

@@ -3,6 +3,7 @@
 use super::channel::Encoding;
 use super::session::GatewaySession;
 use super::shard::Shard;
+use crate::id::ConnKey;
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_AGE_MAX};
 use crate::reactor::{CloseReason, Context, Tick};
 use crate::websocket::close::{CloseCode, Violation};
@@ -289,6 +290,20 @@ impl WebSocketStage {
     pub(super) fn on_close(&mut self, cx: &mut Context<'_, GatewaySession>) {
         self.leave_channel(cx);
         self.protocol.release(&mut cx.shard.codec);
+    }
+
+    /// The connection leaves this worker; what is published until it has arrived at the other one passes it by.
+    pub(super) fn on_detach(&self, key: ConnKey, shard: &mut Shard) {
+        if let Some(Membership { channel, encoding }) = self.membership {
+            shard.leave(usize::from(channel), key, encoding);
+            shard.sweep();
+        }
+    }
+
+    pub(super) fn on_attach(&self, key: ConnKey, shard: &mut Shard) {
+        if let Some(Membership { channel, encoding }) = self.membership {
+            shard.join(usize::from(channel), key, encoding);
+        }
     }
 
     fn leave_channel(&mut self, cx: &mut Context<'_, GatewaySession>) {

@@ -194,7 +194,8 @@ impl<S: Session, T: Transport> Engine<S, T> {
         if connection.generation != key.generation || connection.stage != Stage::Open {
             return None;
         }
-        let connection = self.connections.remove(key.index as usize);
+        let mut connection = self.connections.remove(key.index as usize);
+        connection.session.on_detach(key, &mut self.shard);
         let now = self.tools.now;
         Some(Detached {
             transport: connection.transport,
@@ -222,11 +223,14 @@ impl<S: Session, T: Transport> Engine<S, T> {
         } = detached;
         let key = self.next_key();
         if let Err(error) = register(&mut transport, key) {
-            state.session.released(&mut self.shard);
+            let mut session = state.session;
+            session.on_attach(key, &mut self.shard);
+            session.released(&mut self.shard);
             return Err(error);
         }
         let now = self.tools.now;
         let mut connection = Connection::new(transport, state.session, key.generation, now);
+        connection.session.on_attach(key, &mut self.shard);
         connection.queue = state.queue;
         connection.unread = state.unread;
         connection.deadline = state.deadline_in.map(|left| now.after(left));

@@ -111,6 +111,16 @@ impl Output {
         self.segments.is_empty()
     }
 
+    /// The bytes of a call that said one thing, which is the usual one.
+    #[inline]
+    pub(super) fn only<'o>(&'o self, input: &'o [u8]) -> Option<&'o [u8]> {
+        match self.segments.as_slice() {
+            [Segment::Input { from, to }] => Some(&input[*from..*to]),
+            [Segment::Cork { from, to }] => Some(&self.cork[*from..*to]),
+            _ => None,
+        }
+    }
+
     /// The first slices for one gathering write of `input` and the rest; gives how many, and whether that is all.
     pub(super) fn fill<'o>(
         &'o self,
@@ -162,8 +172,9 @@ impl Output {
     }
 
     /// Everything was written, or nobody is left to read it.
+    #[inline]
     pub(super) fn discard(&mut self, mut recycle: impl FnMut(Vec<u8>)) {
-        for segment in self.segments.drain(..) {
+        while let Some(segment) = self.segments.pop() {
             if let Segment::Owned { bytes, .. } = segment {
                 recycle(bytes);
             }
@@ -173,7 +184,9 @@ impl Output {
 
     fn reset(&mut self) {
         self.cork.clear();
-        self.cork.shrink_to(CORK_BYTES_KEPT_MAX);
+        if self.cork.capacity() > CORK_BYTES_KEPT_MAX {
+            self.cork.shrink_to(CORK_BYTES_KEPT_MAX);
+        }
         self.cork_sealed = 0;
         self.segment_bytes = 0;
     }

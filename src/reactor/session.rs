@@ -178,6 +178,16 @@ pub trait Session: Sized + fmt::Debug {
     /// The connection is over for the session. A last word may be sent, where the transport still stands.
     fn on_close(&mut self, reason: CloseReason, cx: &mut Context<'_, Self>);
 
+    /// The connection leaves this worker for another one, under another key: what this shard keeps of it is to be taken back.
+    fn on_detach(&mut self, key: ConnKey, shard: &mut Self::Shard) {
+        let _ = (key, shard);
+    }
+
+    /// The connection has come from another worker.
+    fn on_attach(&mut self, key: ConnKey, shard: &mut Self::Shard) {
+        let _ = (key, shard);
+    }
+
     /// The descriptor has been closed.
     fn released(self, shard: &mut Self::Shard);
 

@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::tls::TlsStream;
 
@@ -63,23 +64,26 @@ impl Socket {
     }
 }
 
+// Plain system calls by rustix: libc's `recv` and `send` are points of thread cancellation, and turn it off and on again
+// around each call of a process with several threads.
 impl Read for Socket {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
+        let (received, _) = match self {
+            Self::Tcp(stream) => recv(&*stream, buffer, RecvFlags::empty())?,
+            Self::Unix(stream) => recv(&*stream, buffer, RecvFlags::empty())?,
+        };
+        Ok(received)
     }
 }
 
 impl Write for Socket {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
+        Ok(match self {
+            Self::Tcp(stream) => send(&*stream, bytes, SendFlags::NOSIGNAL)?,
+            Self::Unix(stream) => send(&*stream, bytes, SendFlags::NOSIGNAL)?,
+        })
     }
 
     #[inline]

@@ -41,10 +41,10 @@ pub(crate) fn decompressor() -> Decompress {
     Decompress::new(false)
 }
 
-/// The longest compressed form of a message of `message_bytes_max` that is accepted: stored blocks of a few
-/// hundred bytes each still fit.
+/// The longest compressed form of a message of `message_bytes_max` that is accepted: static trees give a byte 9 bits at the
+/// most, stored blocks of a few hundred bytes each need less.
 pub(crate) fn compressed_bytes_max(message_bytes_max: usize) -> usize {
-    message_bytes_max.saturating_add(message_bytes_max / 64 + 64)
+    message_bytes_max.saturating_add(message_bytes_max / 8 + 64)
 }
 
 /// Appends `payload` deflated. With `smaller_only` it returns false where the result is not smaller than `payload`; what it

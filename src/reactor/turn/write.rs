@@ -35,9 +35,16 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         let total = self.tools.output.bytes();
         let mut written = 0;
         if self.connection.queue.is_none() && self.connection.readiness.is_writable() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let (filled, all) = self.tools.output.fill(input, &mut slices);
-            match self.connection.transport.write(&slices[..filled]) {
+            let transport = &mut self.connection.transport;
+            let (result, all) = match self.tools.output.only(input) {
+                Some(bytes) => (transport.write(&[IoSlice::new(bytes)]), true),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                    let (filled, all) = self.tools.output.fill(input, &mut slices);
+                    (transport.write(&slices[..filled]), all)
+                }
+            };
+            match result {
                 Ok(count) => {
                     written = count;
                     if all && count < total {
