@@ -7,10 +7,18 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../fuzz/properties/deflate.rs"]
+mod deflate;
+#[path = "../fuzz/properties/frame.rs"]
+mod frame;
 #[path = "../fuzz/properties/handshake.rs"]
 mod handshake;
 #[path = "../fuzz/properties/http.rs"]
 mod http;
+#[path = "../fuzz/properties/stream.rs"]
+mod stream;
+#[path = "../fuzz/properties/utf8.rs"]
+mod utf8;
 
 /// Runs `check` over every seed of `target`; a target without seeds fails, for it would test nothing.
 #[expect(
@@ -41,4 +49,24 @@ fn http() {
 #[test]
 fn handshake() {
     replay("handshake", handshake::check);
+}
+
+#[test]
+fn frame() {
+    replay("frame", frame::check);
+}
+
+#[test]
+fn stream() {
+    replay("stream", stream::check);
+}
+
+#[test]
+fn deflate() {
+    replay("deflate", deflate::check);
+}
+
+#[test]
+fn utf8() {
+    replay("utf8", utf8::check);
 }
