@@ -248,12 +248,13 @@ impl Server {
     /// SIGTERM: `/health` says so first, then nobody is let in, then everyone is sent away, paced.
     fn drain(&self) {
         let period = self.loaded.settings.drain_period;
+        // Before the log says so: who reads the log may ask `/health`.
+        self.node.begin_draining();
         let connections = self.node.admission.admitted();
         log::info!(
             "draining {connections} connections within {} s",
             period.as_secs_f64()
         );
-        self.node.begin_draining();
         self.farewell.get_or_init(|| (Instant::now(), period));
         let grace = period.mul_f64(GRACE_SHARE).min(GRACE_MAX);
         deliver(&self.acceptor, AcceptorCommand::StopAfter(grace));
