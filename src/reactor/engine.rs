@@ -48,8 +48,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            read_bytes_max: 128 * 1024,
-            turn_bytes_max: 128 * 1024,
+            // A frame of 64 KiB fits with its header, and a flood of them keeps its neighbours waiting for one.
+            read_bytes_max: 68 * 1024,
+            turn_bytes_max: 68 * 1024,
             congested_bytes: 64 * 1024,
             send_queue_soft_bytes_max: 1 << 20,
             send_queue_hard_bytes_max: 8 << 20,

@@ -82,7 +82,8 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
             transport, session, ..
         } = &mut *self.connection;
         let space = session.read_space(self.shard)?;
-        let result = read_once(transport, space);
+        let len = space.len().min(self.tools.limits.read_bytes_max);
+        let result = read_once(transport, &mut space[..len]);
         Some(self.note(result))
     }
 
