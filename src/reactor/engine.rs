@@ -188,8 +188,8 @@ impl<S: Session, T: Transport> Engine<S, T> {
         ConnKey { index, generation }
     }
 
-    /// Takes a connection out, with what waits in either direction, to be put into another engine. Neither session nor peer
-    /// notices. `None` where it is not open.
+    /// Takes a connection out, with what waits in either direction, to be put into another engine that goes by the same clock.
+    /// The peer does not notice. `None` where it is not open.
     pub fn detach(&mut self, key: ConnKey) -> Option<Detached<S, T>> {
         let connection = self.connections.get(key.index as usize)?;
         if connection.generation != key.generation || connection.stage != Stage::Open {
@@ -338,11 +338,6 @@ impl<S: Session, T: Transport> Engine<S, T> {
         }
         turn.send_shared(frames);
         true
-    }
-
-    /// Ends a connection in good order.
-    pub fn close(&mut self, key: ConnKey, reason: CloseReason) {
-        self.visit(key, |_, cx| cx.close(reason));
     }
 
     /// Drops a connection as it is, whatever its stage.

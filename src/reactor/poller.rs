@@ -64,14 +64,19 @@ pub struct Reactor<S: Session> {
 }
 
 impl<S: Session> Reactor<S> {
-    /// A worker whose mailbox holds at most `mail_items_max` items.
+    /// A worker whose mailbox holds at most `mail_items_max` items. All workers of a process go by one `clock`: a connection
+    /// that changes worker takes its ticks with it.
     ///
     /// # Errors
     /// What the system says to a poller and an event descriptor.
-    pub fn new(shard: S::Shard, limits: Limits, mail_items_max: usize) -> io::Result<Self> {
+    pub fn new(
+        shard: S::Shard,
+        limits: Limits,
+        clock: Clock,
+        mail_items_max: usize,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(poll.registry(), WAKE, mail_items_max)?);
-        let clock = Clock::start();
         let engine = Engine::new(shard, limits, clock.now());
         Ok(Self {
             poll,

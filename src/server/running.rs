@@ -10,10 +10,10 @@ use signal_hook::iterator::Signals;
 
 use super::acceptor::{Acceptor, AcceptorCommand, AcceptorConfig};
 use super::listeners::Listener;
-use super::settings::{Arguments, Loaded, Settings, reloadable_changes};
+use super::settings::{Arguments, ListenAddress, Loaded, Settings, reloadable_changes};
 use super::{StartError, logging, tls_files, translate};
 use crate::gateway::{Admission, GatewaySession, Mail, Node, Shard};
-use crate::reactor::{Command, Mailbox, Reactor};
+use crate::reactor::{Clock, Command, Mailbox, Reactor};
 
 /// Items that may wait for one worker.
 const MAIL_ITEMS_MAX: usize = 64 * 1024;
@@ -115,12 +115,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         .map(tls_files::load)
         .transpose()
         .map_err(StartError::Tls)?;
-    let mut listeners = Vec::new();
-    for address in &settings.listen {
-        let listener = Listener::bind(address)
-            .map_err(|error| StartError::Listen(address.to_string(), error))?;
-        listeners.push(listener);
-    }
+    let listeners = listen(&settings.listen)?;
     let names: Vec<_> = listeners
         .iter()
         .map(|listener| listener.name(tls.is_some()))
@@ -132,10 +127,11 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     );
     let node = Arc::new(Node::new(settings.workers, &settings.routes, admission));
     let config = Arc::new(translate::gateway(settings));
+    let clock = Clock::start();
     let mut reactors = Vec::new();
     for worker in 0..settings.workers {
         let shard = Shard::new(worker, Arc::clone(&config), Arc::clone(&node));
-        let reactor = Reactor::new(shard, translate::limits(settings), MAIL_ITEMS_MAX)
+        let reactor = Reactor::new(shard, translate::limits(settings), clock, MAIL_ITEMS_MAX)
             .map_err(StartError::System)?;
         reactors.push(reactor);
     }
@@ -178,6 +174,14 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         },
         threads,
     ))
+}
+
+/// Binds every address, or none.
+fn listen(addresses: &[ListenAddress]) -> Result<Vec<Listener>, StartError> {
+    let bind = |address: &ListenAddress| {
+        Listener::bind(address).map_err(|error| StartError::Listen(address.to_string(), error))
+    };
+    addresses.iter().map(bind).collect()
 }
 
 /// A thread without which nothing can be served: its failure ends the process.

@@ -80,6 +80,7 @@ fn expect(client: &mut TcpStream, expected: &[u8]) {
 #[test]
 fn a_connection_goes_to_another_worker_and_back_while_its_peer_talks() {
     let (keys, told) = mpsc::channel();
+    let clock = Clock::start();
     let mut mailboxes = Vec::new();
     let mut threads = Vec::new();
     for number in [b'0', b'1'] {
@@ -87,7 +88,8 @@ fn a_connection_goes_to_another_worker_and_back_while_its_peer_talks() {
             number,
             keys: keys.clone(),
         };
-        let reactor = Reactor::<Probe>::new(shard, Limits::default(), 1_024).expect("reactor");
+        let reactor =
+            Reactor::<Probe>::new(shard, Limits::default(), clock, 1_024).expect("reactor");
         mailboxes.push(reactor.mailbox());
         threads.push(thread::spawn(move || reactor.run()));
     }
