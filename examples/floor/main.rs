@@ -16,11 +16,12 @@ mod connection;
 mod echo;
 mod fanout;
 mod listener;
+#[cfg(test)]
+mod tests;
 
 use std::env;
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use mio::event::Event;
 use mio::net::TcpListener;
@@ -57,15 +58,12 @@ fn accept_all(
 
 /// Serves for ever. `work` is what is done when a connection is ready: the one at that index, which it may remove.
 fn serve(
-    address: SocketAddr,
+    mut listener: TcpListener,
     work: impl Fn(&mut Slab<Connection>, usize, &mut [u8]),
 ) -> io::Result<()> {
-    let mut listener = listener::listen(address)?;
     let mut poll = Poll::new()?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
-    let told = listener.local_addr()?;
-    writeln!(io::stdout(), "listening on {told}")?;
     let mut events = Events::with_capacity(EVENTS_MAX);
     let mut connections = Slab::new();
     let mut buffer = vec![0; READ_BYTES_MAX];
@@ -97,11 +95,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let kind = arguments.next().unwrap_or_default();
     let address = arguments.next().unwrap_or_else(|| ADDRESS.to_owned());
-    let address = address.parse()?;
+    let listener = listener::listen(address.parse()?)?;
+    let told = listener.local_addr()?;
+    writeln!(io::stdout(), "listening on {told}")?;
     match kind.as_str() {
-        "echo" => serve(address, echo::work)?,
-        "fanout" => serve(address, fanout::work)?,
-        "accept" => serve(address, accept::work)?,
+        "echo" => serve(listener, echo::work)?,
+        "fanout" => serve(listener, fanout::work)?,
+        "accept" => serve(listener, accept::work)?,
         _ => return Err("usage: floor echo|fanout|accept [HOST:PORT]".into()),
     }
     Ok(())
