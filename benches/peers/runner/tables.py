@@ -1,0 +1,95 @@
+"""Tables in Markdown, and the verdicts on goals."""
+
+from dataclasses import dataclass
+
+from . import compare
+from .servers import BY_NAME, TIDEGATE
+
+# Beyond it somebody else was busy on the server's core.
+WAIT_SHARE_MAX = 0.02
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One line of the list of goals."""
+
+    work: str
+    goal: str
+    measured: str
+    best_peer: str
+    is_reached: bool
+
+    @property
+    def verdict(self):
+        return "reached" if self.is_reached else "**missed**"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Bars of the plot that belong together: `{server: times as much as the base}`."""
+
+    title: str
+    base: str
+    bars: dict
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def section(title, *parts):
+    return "\n\n".join([f"## {title}", *(part for part in parts if part)])
+
+
+def label(name):
+    told = BY_NAME[name].label
+    return f"**{told}**" if name == TIDEGATE else told
+
+
+def comparison(rows, base, unit, value=compare.cpu):
+    """A line for each server: CPU time of one unit, the ratio to the base, units a second, how busy its core was."""
+    best = compare.best_peer(rows, value)
+    body = []
+    for name in rows:
+        reason = compare.failure(rows, name)
+        if reason:
+            body.append([label(name), "", "", "", "", f"failed: {reason}"])
+            continue
+        body.append([
+            label(name),
+            f"{compare.median(rows, name):.3f}",
+            "" if name == base else str(compare.ratio(rows, name, base)),
+            f"{compare.median(rows, name, compare.per_second):,.0f}",
+            f"{compare.median(rows, name, lambda row: row['server']['cpu_share']):.0%}",
+            "best peer" if name == best else "",
+        ])
+    head = ["server", f"µs a {unit}", f"ratio to {BY_NAME[base].label}", f"{unit}s/s", "its core busy", ""]
+    return table(head, body)
+
+
+def best_told(rows, base):
+    """The best peer and its ratio to the base."""
+    best = compare.best_peer(rows)
+    return f"{BY_NAME[best].label} {compare.ratio(rows, best, base).middle:.3f}" if best else "none measured"
+
+
+def bars(rows, base):
+    return {name: compare.ratio(rows, name, base).middle for name in rows if name != base and compare.is_there(rows, name)}
+
+
+def quiet(shares):
+    """How much others were in the way: a server that waits for its core was not alone there."""
+    worst = max(shares)
+    told = f"While it was measured a server was ready to run and others had its core for {worst:.1%} of the time at most"
+    return told + ("." if worst < WAIT_SHARE_MAX else ": **the machine was not quiet, measure again.**")
+
+
+def times_the_best(work, rows, goal, units):
+    """The goal of so many times the best peer's messages or deliveries for each second of CPU time."""
+    best = compare.best_peer(rows)
+    text = f"at least {goal} times the best peer's {units} a CPU second"
+    if best is None:
+        return Goal(work, text, "nothing to compare with", "none measured", False)
+    times = compare.ratio(rows, best, TIDEGATE)
+    return Goal(work, text, f"{times} times", f"{BY_NAME[best].label} {compare.median(rows, best):.3f} µs", times.middle >= goal)
