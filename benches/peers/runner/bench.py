@@ -19,6 +19,8 @@ class Bench:
     peers: list
     # Fewer connections and shorter windows: to see that everything works.
     is_quick: bool
+    # The server under test, where it is not the one that is built here.
+    other_tidegate: Path | None = None
     # Peers that are not there, each with the reason.
     absent: dict = field(default_factory=dict)
     # Ports given to servers so far.
@@ -33,8 +35,12 @@ class Bench:
         return self.root / ".peers/bench"
 
     @property
-    def tidegate(self):
+    def load(self):
         return self.root / "target/release/tidegate"
+
+    @property
+    def tidegate(self):
+        return self.other_tidegate or self.load
 
     @property
     def floor(self):

@@ -8,7 +8,7 @@ from .processes import LOAD_CORE, TIMEOUT_SECONDS, Failed, pinned, stop
 
 def start(bench, command, target, options, is_background=False):
     """Starts `tidegate bench COMMAND`; `options` is a dictionary, a value of True being a flag alone."""
-    arguments = [bench.tidegate, "bench", command, target.url, "--json", "--pid", target.pids]
+    arguments = [bench.load, "bench", command, target.url, "--json", "--pid", target.pids]
     for name, value in options.items():
         arguments += [f"--{name}"] if value is True else [f"--{name}", value]
     return subprocess.Popen(
