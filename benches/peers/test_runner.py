@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import tempfile
 import unittest
@@ -13,7 +14,7 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from runner import compare, plot, processes, report, servers, tables  # noqa: E402
+from runner import compare, plot, processes, quiet, report, servers, tables  # noqa: E402
 from runner.bench import Bench  # noqa: E402
 from runner.sections import ALL, deflate, echo, fanout, flat, flood, idle, rate, syscalls  # noqa: E402
 from runner.servers import FLOOR, TIDEGATE  # noqa: E402
@@ -33,13 +34,15 @@ def bench(root=HERE.parent.parent, peers=servers.PEERS):
     return made
 
 
-def row(cpu, wait=0.0, latency=10.0, memory=200.0):
+def row(cpu, others=0.0, latency=10.0, memory=200.0):
     each = {"rss": memory, "pss": memory}
     return {
         "per_second": 1e6 / cpu,
         "count": 1000,
         "latency_us": {key: latency for key in ("p50", "p99", "p99_9", "max")},
-        "server": {"cpu_us_each": cpu, "cpu_share": 0.99, "wait_share": wait},
+        "server": {"cpu_us_each": cpu, "cpu_share": 0.99, "wait_share": 0.0},
+        "others": {"server": others, "load": 0.0},
+        "wire_bytes": {"sent": 100, "received": 90},
         "before": each,
         "each_connected": each,
         "each_spoken": each,
@@ -47,7 +50,7 @@ def row(cpu, wait=0.0, latency=10.0, memory=200.0):
 
 
 def rows(names, ours=1.02, peers=2.0):
-    costs = {FLOOR: 1.0, TIDEGATE: ours, "tidegate-2": ours}
+    costs = {FLOOR: 1.0, TIDEGATE: ours, "tidegate-2": ours, "tidegate-6": ours}
     return {name: [row(costs.get(name.split("@")[0], peers))] * 2 for name in names}
 
 
@@ -93,9 +96,15 @@ class Arithmetic(unittest.TestCase):
         self.assertEqual("".join(asked), "ABCCBA")
         self.assertEqual([len(each) for each in measured.values()], [2, 2, 2])
 
-    def test_one_that_waits_for_its_core_is_told(self):
-        self.assertNotIn("measure again", tables.quiet([0.0, 0.019]))
-        self.assertIn("measure again", tables.quiet([0.0, 0.021]))
+    def test_a_core_that_somebody_else_had_is_told(self):
+        self.assertEqual(compare.others({TIDEGATE: [row(1.0, 0.1), row(1.0, 0.2)], "ws": [{"failed": "gone"}]}), 0.2)
+        self.assertNotIn("measure again", tables.quiet(0.02))
+        self.assertIn("measure again", tables.quiet(0.2))
+
+    def test_what_others_have_of_a_core_is_what_its_process_does_not(self):
+        watch = quiet.Watch(processes.SERVER_CORE, lambda: quiet.process_seconds([os.getpid()]))
+        watch.began = tuple(before - more for before, more in zip(watch.now(), (10.0, 4.0, 1.0)))
+        self.assertAlmostEqual(watch.others(), 0.3, delta=0.01)
 
     def test_strace_summaries_are_read(self):
         text = "% time seconds usecs/call calls errors syscall\n 90.00 0.1 2 1234 7 recvfrom\n 10.00 0.1 2 5 sendto\n100.00 0.2 1239 7 total\n"
@@ -130,7 +139,7 @@ class Report(unittest.TestCase):
         for name, section in ALL.items():
             self.assertIn(section.TITLE, text, name)
         self.assertNotIn("Not measured", text)
-        self.assertEqual(text.count("| reached |") + text.count("| **missed** |"), 22)
+        self.assertEqual(text.count("| reached |") + text.count("| **missed** |"), 24)
 
     def test_what_was_not_measured_is_told_as_well(self):
         some = results()

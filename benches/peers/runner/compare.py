@@ -12,7 +12,10 @@ from .processes import Failed
 from .servers import BY_NAME
 
 # What is kept of a row: the rest can be had again.
-KEPT = ("per_second", "count", "latency_us", "server", "load", "each_connected", "each_spoken", "before", "connected", "spoken", "generator_late")
+KEPT = (
+    *("per_second", "count", "latency_us", "server", "load", "others", "wire_bytes", "generator_late"),
+    *("before", "connected", "spoken", "each_connected", "each_spoken"),
+)
 
 
 def kept(row):
@@ -103,6 +106,6 @@ def best_peer(rows, value=cpu):
     return min(peers, key=lambda name: median(rows, name, value), default=None)
 
 
-def wait_share(rows):
-    """How much others were in the way: the largest share of the time that a server was ready to run and did not."""
-    return max(row["server"]["wait_share"] for each in rows.values() for row in each if "server" in row)
+def others(rows, cores=("server", "load")):
+    """The largest share of the time that somebody else had the server's core, or the load's."""
+    return max(row["others"][core] for each in rows.values() for row in each if "others" in row for core in cores)

@@ -1,9 +1,11 @@
 """The load: `tidegate bench` on a core of its own, and what it says."""
 
 import json
+import resource
 import subprocess
 
-from .processes import LOAD_CORE, TIMEOUT_SECONDS, Failed, pinned, stop
+from .processes import LOAD_CORE, SERVER_CORE, TIMEOUT_SECONDS, Failed, family, pinned, stop
+from .quiet import Watch, process_seconds
 
 
 def start(bench, command, target, options, is_background=False):
@@ -34,4 +36,16 @@ def finish(child, seconds):
 
 
 def run(bench, command, target, options):
-    return finish(start(bench, command, target, options), float(options.get("seconds", 0)))
+    """One measurement; `others` in it tells how much of either core somebody else had."""
+    watches = {
+        "server": Watch(SERVER_CORE, lambda: process_seconds(family(target.pid))),
+        "load": Watch(LOAD_CORE, children_seconds),
+    }
+    row = finish(start(bench, command, target, options), float(options.get("seconds", 0)))
+    return row | {"others": {name: watch.others() for name, watch in watches.items()}}
+
+
+def children_seconds():
+    """CPU time of the loads that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

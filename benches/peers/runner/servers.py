@@ -79,11 +79,13 @@ ALL_OF_ECHO = {"echo": "/", "deflate": "/", "fanout": "/"}
 TIDEGATE_PATHS = {"echo": "/ws", "deflate": "/ws", "fanout": "/broadcast"}
 # As it is by default, but that short messages are compressed too: the other servers do so as well.
 TIDEGATE_OF = {"deflate": {"COMPRESSION_THRESHOLD": "0"}}
+LEVEL_6 = {"COMPRESSION_LEVEL": "6"}
 
 SERVERS = [
     Server(FLOOR, "bare floor", {"echo": "/", "fanout": "/", "accept": "/"}, _floor, scheme="tcp"),
     Server(TIDEGATE, "Tidegate", TIDEGATE_PATHS, _tidegate, environment_of=TIDEGATE_OF),
     Server("tidegate-2", "Tidegate, two workers", {"echo": "/ws"}, _tidegate, workers=2),
+    Server("tidegate-6", "Tidegate, level 6", {"deflate": "/ws"}, _tidegate, environment_of=TIDEGATE_OF, environment=LEVEL_6),
     Server("uws", "uWebSockets (C++)", ALL_OF_ECHO, _uws("uws"), "uws"),
     Server("uws-libdeflate", "uWebSockets (C++), libdeflate", {"deflate": "/"}, _uws("uws-libdeflate"), "uws"),
     Server("bun", "Bun", ALL_OF_ECHO, _bun, "node"),

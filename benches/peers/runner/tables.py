@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from . import compare
 from .servers import BY_NAME, TIDEGATE
 
-# Beyond it somebody else was busy on the server's core.
-WAIT_SHARE_MAX = 0.02
+# Share of a core's time that somebody else may have: its ticks are coarse.
+OTHERS_MAX = 0.03
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,16 @@ def label(name):
     return f"**{told}**" if name == TIDEGATE else told
 
 
-def comparison(rows, base, unit, value=compare.cpu):
-    """A line for each server: CPU time of one unit, the ratio to the base, units a second, how busy its core was."""
-    best = compare.best_peer(rows, value)
+def comparison(rows, base, unit, more=None):
+    """A line for each server: CPU time of one unit, the ratio to the base, units a second, how busy its core was; `more` has
+    further columns, each with the function that tells it from a row."""
+    more = more or {}
+    best = compare.best_peer(rows)
     body = []
     for name in rows:
         reason = compare.failure(rows, name)
         if reason:
-            body.append([label(name), "", "", "", "", f"failed: {reason}"])
+            body.append([label(name), *[""] * (4 + len(more)), f"failed: {reason}"])
             continue
         body.append([
             label(name),
@@ -62,9 +64,10 @@ def comparison(rows, base, unit, value=compare.cpu):
             "" if name == base else str(compare.ratio(rows, name, base)),
             f"{compare.median(rows, name, compare.per_second):,.0f}",
             f"{compare.median(rows, name, lambda row: row['server']['cpu_share']):.0%}",
+            *(f"{compare.median(rows, name, value):,.0f}" for value in more.values()),
             "best peer" if name == best else "",
         ])
-    head = ["server", f"µs a {unit}", f"ratio to {BY_NAME[base].label}", f"{unit}s/s", "its core busy", ""]
+    head = ["server", f"µs a {unit}", f"ratio to {BY_NAME[base].label}", f"{unit}s/s", "its core busy", *more, ""]
     return table(head, body)
 
 
@@ -78,18 +81,17 @@ def bars(rows, base):
     return {name: compare.ratio(rows, name, base).middle for name in rows if name != base and compare.is_there(rows, name)}
 
 
-def quiet(shares):
-    """How much others were in the way: a server that waits for its core was not alone there."""
-    worst = max(shares)
-    told = f"While it was measured a server was ready to run and others had its core for {worst:.1%} of the time at most"
-    return told + ("." if worst < WAIT_SHARE_MAX else ": **the machine was not quiet, measure again.**")
+def quiet(share):
+    """How much others were in the way, `share` being their largest part of a core."""
+    told = f"Somebody else had the server's core or the load's for {share:.0%} of the time at most"
+    return told + ("." if share < OTHERS_MAX else ": **the machine was not quiet, measure again.**")
 
 
-def times_the_best(work, rows, goal, units):
+def times_the_best(work, rows, goal, units, ours=TIDEGATE):
     """The goal of so many times the best peer's messages or deliveries for each second of CPU time."""
     best = compare.best_peer(rows)
     text = f"at least {goal} times the best peer's {units} a CPU second"
     if best is None:
         return Goal(work, text, "nothing to compare with", "none measured", False)
-    times = compare.ratio(rows, best, TIDEGATE)
+    times = compare.ratio(rows, best, ours)
     return Goal(work, text, f"{times} times", f"{BY_NAME[best].label} {compare.median(rows, best):.3f} µs", times.middle >= goal)

@@ -18,7 +18,7 @@ def measure(bench):
 
 
 def write(data):
-    return tables.section("Handshake and close: CPU time a connection", HOW, tables.comparison(data, FLOOR, "connection"), tables.quiet([compare.wait_share(data)]))
+    return tables.section("Handshake and close: CPU time a connection", HOW, tables.comparison(data, FLOOR, "connection"), tables.quiet(compare.others(data)))
 
 
 def goals(data):

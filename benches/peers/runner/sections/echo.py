@@ -49,7 +49,7 @@ def write(data):
     parts = []
     for work in WORK:
         rows = data[work.name]
-        parts += [f"### {work.name}", tables.comparison(rows, FLOOR, "message"), tables.quiet([compare.wait_share(rows)])]
+        parts += [f"### {work.name}", tables.comparison(rows, FLOOR, "message"), tables.quiet(compare.others(rows))]
     return tables.section("Echo: CPU time a message", HOW, *parts)
 
 

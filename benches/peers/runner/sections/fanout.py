@@ -28,7 +28,7 @@ def measure(bench):
     data = {}
     with servers.all_running(bench, [(name, "fanout") for name in ORDER if bench.takes_part(name)]) as targets:
         for name, receivers, window in work():
-            options = {"connections": receivers, "window": window, "size": 128, "seconds": bench.seconds}
+            options = {"receivers": receivers, "window": window, "size": 128, "seconds": bench.seconds}
             data[name] = compare.same_work(bench, f"fan-out {name}", "fanout", targets, options)
     return data
 
@@ -37,7 +37,7 @@ def write(data):
     parts = []
     for name, _, _ in work():
         rows = data[name]
-        parts += [f"### {name}", tables.comparison(rows, FLOOR, "delivery"), tables.quiet([compare.wait_share(rows)])]
+        parts += [f"### {name}", tables.comparison(rows, FLOOR, "delivery"), tables.quiet(compare.others(rows))]
     return tables.section("Fan-out: CPU time a delivery", HOW, *parts)
 
 

@@ -46,12 +46,7 @@ def write(data):
             body.append([tables.label(name), f"{number:,}", figure, "" if number == data["silent"][0] else str(share), ""])
     head = ["server", "silent connections", "µs a message", f"ratio to {data['silent'][0]}", ""]
     how = HOW.format(cores=ONE_CORE if data["cores"] < 3 else MORE_CORES)
-    return tables.section(f"{TITLE}: CPU time a message", how, tables.table(head, body), tables.quiet([compare.wait_share(one_worker(data))]))
-
-
-def one_worker(data):
-    """Workers that share a core wait for each other, not for others."""
-    return {name: each for name, each in data["rows"].items() if not name.startswith("tidegate-2")}
+    return tables.section(f"{TITLE}: CPU time a message", how, tables.table(head, body), tables.quiet(compare.others(rows)))
 
 
 def steepest(data, name):

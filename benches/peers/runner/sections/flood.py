@@ -64,7 +64,7 @@ def write(data):
         share = statistics.median(row["server"]["cpu_share"] for row in flood)
         body.append([f"flood of {name}", *latencies, str(ratio(rows, name)), f"{rate:,.0f}", f"{share:.0%}"])
     head = ["beside", "p50 µs", "p99 µs", "ratio of p99", "flood, messages/s", "server's core busy"]
-    return tables.section(TITLE, HOW, tables.table(head, body), tables.quiet([compare.wait_share(data["floods"])]))
+    return tables.section(TITLE, HOW, tables.table(head, body), tables.quiet(compare.others(rows, ["server"])))
 
 
 def ratio(rows, name):

@@ -28,7 +28,7 @@ def write(data):
     body = [line(rows, name) for name in rows]
     head = ["server", *(f"{told} µs" for told in PERCENTILES.values()), "most µs", "µs of CPU a message", ""]
     how = HOW.format(rate=RATE, connections=CONNECTIONS, seconds=data["seconds"])
-    return tables.section("Open loop: latency", how, tables.table(head, body), tables.quiet([compare.wait_share(rows)]))
+    return tables.section("Open loop: latency", how, tables.table(head, body), tables.quiet(compare.others(rows)))
 
 
 def line(rows, name):
