@@ -160,11 +160,14 @@ class Report(unittest.TestCase):
         self.assertTrue(all(float(bar.get("width")) > 0 for bar in bars))
         xml.fromstring(plot.draw([]))
 
-    def test_a_shortened_run_replaces_nothing(self):
+    def test_a_shortened_run_replaces_nothing_and_other_formats_are_not_there(self):
         with tempfile.TemporaryDirectory() as root:
             Store(Path(root), is_complete=True).save("echo", {"complete": True})
             Store(Path(root), is_complete=False).save("echo", {"complete": False})
-            self.assertEqual(Store(Path(root), is_complete=True).load(ALL), {"echo": {"complete": True}})
+            kept = Store(Path(root), is_complete=True)
+            self.assertIs(kept.load(ALL)["echo"]["complete"], True)
+            kept.write("echo.json", '{"format": 0}')
+            self.assertEqual(kept.load(ALL), {})
 
 
 class Processes(unittest.TestCase):

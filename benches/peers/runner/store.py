@@ -3,6 +3,10 @@
 import json
 
 
+# Changes with what the sections keep: results in another format count as not there.
+FORMAT = 1
+
+
 class Store:
     """Complete results in the directory itself; those of a shortened run in `scratch`, where they replace nothing."""
 
@@ -13,11 +17,12 @@ class Store:
 
     def save(self, name, result):
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._file(name).write_text(json.dumps(result, indent=1))
+        self._file(name).write_text(json.dumps({"format": FORMAT, **result}, indent=1))
 
     def load(self, names):
         """What there is, in that order."""
-        return {name: json.loads(self._file(name).read_text()) for name in names if self._file(name).exists()}
+        found = {name: json.loads(self._file(name).read_text()) for name in names if self._file(name).exists()}
+        return {name: result for name, result in found.items() if result.get("format") == FORMAT}
 
     def write(self, name, text):
         self.directory.mkdir(parents=True, exist_ok=True)
