@@ -47,10 +47,10 @@ pub(in crate::cli) struct Common {
     #[arg(long, value_enum, default_value_t = Payload::Text)]
     pub(super) payload: Payload,
     /// Seconds measured
-    #[arg(long, short = 't', default_value_t = 5.0, value_parser = seconds)]
+    #[arg(long, short = 't', default_value_t = 5.0, value_parser = seconds, allow_negative_numbers = true)]
     pub(super) seconds: f64,
     /// Seconds of the same load before that
-    #[arg(long, default_value_t = 0.5, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, default_value_t = 0.5, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) warm_up: f64,
     /// Process under test, for its CPU time and memory; several are added up
     #[arg(long, value_delimiter = ',')]
@@ -210,6 +210,6 @@ pub(in crate::cli) struct IdleCommand {
     #[arg(long, short, default_value_t = 1000, value_parser = connections)]
     pub(super) connections: usize,
     /// Seconds to keep the connections open at the end
-    #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) hold: f64,
 }

@@ -81,6 +81,9 @@ pub(super) fn run(command: &IdleCommand, progress: &mut Progress) -> Result<Repo
             "idle measures the memory of a process: --pid says which",
         ));
     }
+    if common.plot.is_some() {
+        return Err(Failure::usage("--plot: idle has no latencies"));
+    }
     let target = Target::new(common, "/")?;
     let content = Content::fixed(common.wish(Dialect::Plain))?;
     process::check(&common.pid)?;

@@ -33,6 +33,8 @@ const WRITE_MESSAGES_MAX: usize = 64;
 const SEND_MESSAGES_MAX: usize = 256;
 /// Later than that at the 99th percentile, this side could not keep the rate.
 const LATENESS_MAX: Duration = Duration::from_millis(1);
+/// Time in which this side may send, after the window, what was due in it. Who needs longer could not keep the rate.
+const OVERDUE_MAX: Duration = Duration::from_secs(1);
 const NANOSECONDS: f64 = 1e9;
 
 struct Rate {
@@ -121,10 +123,13 @@ impl Rate {
         Ok(Duration::ZERO)
     }
 
-    /// The last answers.
+    /// Sends what is overdue, and waits for the last answers.
     fn drain(&mut self) -> Result<()> {
         let begun = Instant::now();
         while self.due() < self.end || self.echoed < self.sent {
+            if begun.elapsed() > OVERDUE_MAX {
+                self.end = 0;
+            }
             self.turn(Duration::from_millis(100))?;
             if begun.elapsed() > SILENCE_MAX {
                 return Err(Failure::run(format!(
