@@ -36,7 +36,8 @@ IDLE_CONNECTIONS = 15_000
 # Descriptors that server and load need besides.
 IDLE_RESERVE = 200
 
-NEIGHBOURS = ["--connections", "50", "--interval", "50"]
+# Fifty neighbours, each of which speaks twenty times a second.
+NEIGHBOURS = ["--connections", "50", "--rate", "1000", "--warm-up", "0.3"]
 PACE_SECONDS = 3.0
 # name, arguments of the load that floods over one connection.
 FLOODS = [
@@ -76,7 +77,7 @@ class Setup:
     def __init__(self, root, rounds, seconds):
         self.server = root / "target/release/tidegate"
         self.floor = root / "target/release/examples/tcp_echo"
-        self.load = root / "target/release/examples/load"
+        self.load = [self.server, "bench"]
         self.rounds = rounds
         self.seconds = seconds
 
@@ -86,7 +87,7 @@ class Target:
 
     def __init__(self, child, address, is_bare):
         self.pid = child.pid
-        self.arguments = [address, "--bare"] if is_bare else [address]
+        self.url = f"tcp://{address}" if is_bare else f"ws://{address}/ws"
 
 
 @contextmanager
@@ -132,7 +133,7 @@ def bare_echo(setup):
 
 def start_load(setup, mode, target, arguments, is_background=False):
     return subprocess.Popen(
-        [setup.load, mode, *target.arguments, *map(str, arguments)],
+        [*setup.load, mode, target.url, "--json", *map(str, arguments)],
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=pinned(LOAD_CORE, is_background),
@@ -146,7 +147,20 @@ def finish_load(child):
         stop(child)
     if child.returncode != 0:
         raise Failed(f"the load ended with status {child.returncode}")
-    return json.loads(output)
+    return flat(json.loads(output))
+
+
+def flat(measured):
+    """What `tidegate bench` says, with the few figures in front that are compared here."""
+    server, latency = measured.get("server", {}), measured.get("latency_us", {})
+    return {
+        **measured,
+        "cpu_us_per_message": server.get("cpu_us_each"),
+        "cpu_share": server.get("cpu_share"),
+        "wait_share": server.get("wait_share"),
+        "p50_us": latency.get("p50"),
+        "p99_us": latency.get("p99"),
+    }
 
 
 def load(setup, mode, target, arguments):
@@ -162,7 +176,7 @@ def echo(setup):
     results = []
     with tidegate(setup) as ours, bare_echo(setup) as floor:
         for name, connections, depth, size, goal in ECHO_WORK:
-            work = ["--connections", connections, "--depth", depth, "--size", size, "--seconds", setup.seconds]
+            work = ["--connections", connections, "--depth", depth, "--size", size, "--seconds", setup.seconds, "--warm-up", 0.3]
             pairs = []
             for _ in range(setup.rounds):
                 pair = [load(setup, "echo", target, [*work, "--pid", target.pid]) for target in (ours, floor)]
@@ -176,7 +190,7 @@ def compare(pairs):
     ratios = sorted(a["cpu_us_per_message"] / b["cpu_us_per_message"] for a, b in pairs)
     sides = {}
     for side, rows in zip(("tidegate", "floor"), zip(*pairs)):
-        keys = ("cpu_us_per_message", "cpu_share", "wait_share", "messages_per_second")
+        keys = ("cpu_us_per_message", "cpu_share", "wait_share", "per_second")
         sides[side] = {key: median(rows, key) for key in keys}
     return {"ratio": statistics.median(ratios), "lowest": ratios[0], "highest": ratios[-1], **sides}
 
@@ -190,7 +204,7 @@ def syscalls(setup):
             for name, depth, messages, goal in SYSCALL_WORK:
                 with strace(target.pid) as counts:
                     work = ["--connections", SYSCALL_CONNECTIONS, "--depth", depth, "--messages", messages, "--seconds", 300]
-                    done = load(setup, "echo", target, [*work, "--warm-up", 0])["messages_in_all"]
+                    done = load(setup, "echo", target, [*work, "--warm-up", 0])["count_in_all"]
                 row = {"name": name, "goal": goal, "server": start.__name__, "messages": done}
                 for kind, names in (("reads", READS), ("writes", WRITES), ("waits", WAITS)):
                     row[kind] = sum(counts.get(call, 0) for call in names) / done
@@ -277,7 +291,7 @@ def flood(setup):
 
 
 def pace(setup, target):
-    return load(setup, "pace", target, [*NEIGHBOURS, "--seconds", PACE_SECONDS])
+    return load(setup, "rate", target, [*NEIGHBOURS, "--seconds", PACE_SECONDS])
 
 
 def pace_beside(setup, target, arguments):
@@ -307,7 +321,7 @@ def summarize_flood(results):
             "ratio": statistics.median(ratios),
             "lowest": ratios[0],
             "highest": ratios[-1],
-            "flood_messages_per_second": median(row["rate"], "messages_per_second"),
+            "flood_messages_per_second": median(row["rate"], "per_second"),
             "flood_cpu_share": median(row["rate"], "cpu_share"),
             "flood_wait_share": median(row["rate"], "wait_share"),
         })

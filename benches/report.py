@@ -13,7 +13,8 @@ ECHO_HOW = """\
 CPU time of the whole process (`/proc/PID/task/*/schedstat`, system calls included) divided by the messages that came back.
 Both servers run side by side on core 0, each idle while the other is measured, the load on core 1; {rounds} rounds A B A B of
 {seconds:g} s after a warm-up of 0.3 s. The ratio is the median of the rounds' ratios, with the lowest and the highest. The load is
-a closed loop with prepared masked text frames over connections without compression; it compares every byte that comes back. The
+`tidegate bench echo`: a closed loop with prepared masked text frames over connections without compression, which compares every
+byte that comes back. The
 bare echo (`examples/tcp_echo.rs`) gets the same bytes and looks at none of them. At depth 1 the load makes the same system
 calls as a server, so it may be the limit of the messages per second: compare CPU time."""
 
@@ -27,7 +28,7 @@ first, divided by their number. Kernel memory is not part of it."""
 
 FLOOD_HOW = """\
 Fifty neighbours send 128 bytes twenty times a second each, at evenly spread times whether or not the last echo is back;
-latency is from a message's write to the read of its echo. In each of {rounds} rounds they are measured alone and then beside
+latency is from when a message was due (`tidegate bench rate`) to the read of its echo. In each of {rounds} rounds they are measured alone and then beside
 one connection that keeps many messages under way, as fast as the server takes them. The flood is a process of its own on
 the load's core with the scheduling class SCHED_IDLE: it gets all time there that the neighbours leave, and its wishes never
 make them late. The ratio is the median of the rounds' ratios of p99."""
@@ -80,7 +81,7 @@ def echo(rows, results):
             f"{ours['cpu_us_per_message']:.3f}",
             f"{floor['cpu_us_per_message']:.3f}",
             f"**{row['ratio']:.3f}** ({row['lowest']:.3f} to {row['highest']:.3f})",
-            f"{ours['messages_per_second']:,.0f} / {floor['messages_per_second']:,.0f}",
+            f"{ours['per_second']:,.0f} / {floor['per_second']:,.0f}",
             f"{ours['cpu_share']:.0%} / {floor['cpu_share']:.0%}",
             verdict(row["ratio"], row["goal"], "{}"),
         ])
