@@ -9,9 +9,12 @@ mod run;
 
 use std::fs;
 use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use common::DEADLINE;
@@ -200,6 +203,37 @@ fn rate_counts_what_a_stall_kept_waiting() {
     // 15 % of all were due in the stall; a third of those waited for 200 ms and more.
     assert!(number(&latency["p90"]) >= 80_000.0, "{value}");
     assert!(number(&latency["p99"]) >= 250_000.0, "{value}");
+}
+
+#[test]
+fn rate_counts_its_own_lateness() {
+    const STALL: Duration = Duration::from_millis(300);
+    let (sender, receiver) = mpsc::channel();
+    let address = fake::bare_echo(move |total| {
+        if total / 136 == 200 {
+            // Told twice where a message came in two pieces.
+            let _ = sender.send(());
+        }
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command
+        .args(["bench", "rate", &format!("tcp://{address}"), "-c", "1"])
+        .args(["--seconds", "1.5", "--warm-up", "0", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().expect("the binary runs");
+    receiver.recv_timeout(DEADLINE).expect("200 messages");
+    let id = Pid::from_child(&child);
+    kill_process(id, Signal::STOP).expect("it is there");
+    thread::sleep(STALL);
+    kill_process(id, Signal::CONT).expect("it is there");
+    let output = child.wait_with_output().expect("it ends");
+    let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    // A fifth of the messages were due meanwhile, half of those waited for 150 ms and more: sent late is no excuse.
+    assert!(number(&value["latency_us"]["p90"]) >= 100_000.0, "{value}");
+    assert!(number(&value["latency_us"]["max"]) >= 280_000.0, "{value}");
+    assert!(number(&value["lateness_us"]["max"]) >= 280_000.0, "{value}");
+    assert_eq!(value["generator_late"], true);
 }
 
 #[test]

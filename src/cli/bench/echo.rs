@@ -126,6 +126,7 @@ pub(super) fn run(command: &EchoCommand, progress: &mut Progress) -> Result<Repo
     let window = measure(&mut echo, &plan, progress)?;
     let mut report = Report::new("echo", &command.common, command.connections, Unit::Message);
     report.window(&window, echo.latency(), &plan.pids);
+    report.entitle(&format!("depth {}", command.depth));
     report.add("depth", json!(command.depth));
     report.add("idle", json!(command.idle));
     let pattern = &echo.shared.pattern;

@@ -90,7 +90,7 @@ fn tell(report: &Report, common: &Common) -> Result<()> {
     // A reader that went away does not make the result wrong.
     let _ = io::stdout().write_all(text.as_bytes());
     if let (Some(path), Some(latency)) = (&common.plot, &report.latency) {
-        let drawing = plot::draw(&report.title, latency);
+        let drawing = plot::draw(report.title(), latency);
         fs::write(path, drawing)
             .map_err(|error| Failure::run(format!("{}: {error}", path.display())))?;
     }

@@ -243,6 +243,7 @@ pub(super) fn run(command: &RateCommand, progress: &mut Progress) -> Result<Repo
     report.window(&window, rate.latency(), &plan.pids);
     let (p99, max) = (rate.lateness.at(0.99), rate.lateness.max());
     let is_late = p99 > LATENESS_MAX.as_secs_f64() * 1e6;
+    report.entitle(&format!("{} messages a second", grouped(command.rate)));
     report.add("rate", json!(command.rate));
     report.add("intended", json!(rate.lateness.count()));
     report.add("lateness_us", rate.lateness.json());

@@ -277,6 +277,7 @@ pub(super) fn run(command: &FanoutCommand, progress: &mut Progress) -> Result<Re
     let window = measure(&mut fanout, &plan, progress)?;
     let mut report = Report::new("fanout", common, command.receivers, Unit::Delivery);
     report.window(&window, fanout.latency(), &plan.pids);
+    report.entitle(&format!("window {}", command.window));
     report.add("window", json!(command.window));
     report.add(
         "publications_per_second",
