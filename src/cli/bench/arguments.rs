@@ -35,7 +35,10 @@ pub(in crate::cli) enum BenchCommand {
 /// What every command wants to know.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Common {
-    /// ws://HOST[:PORT]/PATH; or tcp://HOST:PORT, a bare server without handshake that sends back what it is sent
+    /// Of the server under test.
+    #[arg(
+        help = "ws://HOST[:PORT]/PATH; or tcp://HOST:PORT, a bare server without handshake that sends back what it is sent"
+    )]
     pub(super) url: String,
     /// Payload bytes of a message
     #[arg(long, short, default_value_t = 128, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=SIZE_MAX))]

@@ -218,8 +218,11 @@ impl Client {
             let offered = end - self.sent_at;
             let written = link::write(&mut self.stream, &sent[self.sent_at..end])?;
             self.unsent -= written;
-            self.sent_at = (self.sent_at + written) % sent_period;
-            if written < offered || self.unsent == 0 {
+            self.sent_at += written;
+            if self.sent_at >= *sent_period {
+                self.sent_at %= sent_period;
+            }
+            if written < offered || !self.has_unsent() {
                 return Ok(());
             }
         }
@@ -246,6 +249,11 @@ impl Client {
         let pattern = &shared.pattern;
         if shared.is_verified && shared.buffer[..read] != pattern.echoed[at..end] {
             return self.take_other(read, shared);
+        }
+        if end == pattern.echoed_period {
+            // One message, as at depth 1: no division.
+            self.echoed_at = 0;
+            return Ok(1);
         }
         self.echoed_at = end % pattern.echoed_period;
         Ok((end / pattern.echoed_period) as u64)
