@@ -10,7 +10,8 @@ mod run;
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use common::DEADLINE;
 use common::frame;
 use common::server::Server;
 use run::{BRIEF, bench, measured, number, refused};
+
+/// Bytes of a message of the default size, as a client sends it.
+const FRAME_BYTES: usize = 136;
 
 /// Everything that all commands with a window tell.
 fn check_window(value: &Value, command: &str, unit: &str, pid: u32) {
@@ -177,11 +181,10 @@ fn rate_keeps_its_rate() {
 #[test]
 fn rate_counts_what_a_stall_kept_waiting() {
     const STALL: Duration = Duration::from_millis(300);
-    // Once, in the middle of the window: the 300 messages that are due meanwhile wait as well.
-    let frame_bytes = 136;
+    // Once, within the window: the 300 messages that are due meanwhile wait as well.
+    let has_stalled = Arc::new(AtomicBool::new(false));
     let address = fake::bare_echo(move |total| {
-        let is_first = |messages: usize| total / frame_bytes == messages;
-        if is_first(500) {
+        if total >= 500 * FRAME_BYTES && !has_stalled.swap(true, Ordering::Relaxed) {
             thread::sleep(STALL);
         }
     });
@@ -210,8 +213,8 @@ fn rate_counts_its_own_lateness() {
     const STALL: Duration = Duration::from_millis(300);
     let (sender, receiver) = mpsc::channel();
     let address = fake::bare_echo(move |total| {
-        if total / 136 == 200 {
-            // Told twice where a message came in two pieces.
+        if total >= 200 * FRAME_BYTES {
+            // Only the first time somebody listens.
             let _ = sender.send(());
         }
     });
@@ -306,6 +309,25 @@ fn idle_tells_the_memory_of_a_connection() {
     }
 }
 
+/// A server closes who does not answer its pings.
+#[test]
+fn silent_connections_answer_pings() {
+    let server = Server::builder()
+        .env("HEARTBEAT_INTERVAL", "100ms")
+        .env("HEARTBEAT_TIMEOUT", "2s")
+        .start();
+    let (url, pid) = (server.ws_url("/ws"), server.id().to_string());
+    let times = ["--seconds", "3", "--warm-up", "0"];
+    for line in [
+        &["echo", &url, "-c", "1", "--idle", "3"][..],
+        &["idle", &url, "-c", "3", "--pid", &pid, "--hold", "3"],
+    ] {
+        let (status, _, errors) = bench(&[line, &times].concat());
+        assert_eq!(status, Some(0), "{errors}");
+    }
+    assert_eq!(server.log().count("code=1011"), 0);
+}
+
 #[test]
 fn bare_servers_are_the_floor() {
     let echo = format!("tcp://{}", fake::bare_echo(|_| ()));
@@ -376,11 +398,15 @@ fn conforming_servers_are_measured_whatever_they_do() {
             _ => whole,
         };
         let stream = socket.get_mut();
-        let sent = if number % 7 == 5 {
-            bytes.iter().try_for_each(|byte| stream.write_all(&[*byte]))
+        // Some by single bytes at first, so that reads end everywhere in a header.
+        let singly = if number % 7 == 5 {
+            bytes.len().min(20)
         } else {
-            stream.write_all(&bytes)
+            0
         };
+        let (head, rest) = bytes.split_at(singly);
+        let mut sent = head.iter().try_for_each(|byte| stream.write_all(&[*byte]));
+        sent = sent.and_then(|()| stream.write_all(rest));
         sent.is_ok()
     });
     let url = format!("ws://{address}");

@@ -175,6 +175,6 @@ fn servers_that_go_away_end_the_run() {
             let _ = socket.read();
         }
     });
-    let says = "the server ended the connection without a Close frame";
+    let says = "connection 0: the server ended the connection without a Close frame";
     fails(&["connect", &format!("ws://{abrupt}"), "-c", "1"], says);
 }
