@@ -152,8 +152,8 @@ pub(in crate::cli) struct EchoCommand {
     #[arg(long, short, default_value_t = 1, value_parser = depth)]
     pub(super) depth: usize,
     /// Further connections that stay silent
-    #[arg(long, default_value_t = 0, value_name = "CONNECTIONS")]
-    pub(super) idle: usize,
+    #[arg(long, default_value_t = 0, value_name = "CONNECTIONS", value_parser = clap::value_parser!(u64).range(..=CONNECTIONS_MAX))]
+    pub(super) idle: u64,
     /// End after so many messages, measured or not
     #[arg(long)]
     pub(super) messages: Option<u64>,

@@ -63,7 +63,7 @@ impl Rate {
         let content = Content::fixed(command.common.wish(Dialect::Plain))?;
         let mut poll = Poll::new()?;
         let opener = Opener::new(target, Dialect::Plain, Ending::Reset);
-        let mut links = opener.open_all(&mut poll, 0, command.connections, progress)?;
+        let mut links = opener.open_all(&mut poll, command.connections, progress)?;
         let link = &mut links[0];
         let depth = WRITE_MESSAGES_MAX;
         let pattern = Pattern::learn(&mut poll, link, target.scheme, content, depth)?;

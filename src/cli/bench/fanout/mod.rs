@@ -112,7 +112,7 @@ impl Fanout {
         let content = Content::stamped(command.common.wish(command.dialect))?;
         let mut poll = Poll::new()?;
         let opener = Opener::new(target, command.dialect, Ending::Reset);
-        let links = opener.open_all(&mut poll, 0, command.receivers, progress)?;
+        let links = opener.open_all(&mut poll, command.receivers, progress)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
