@@ -67,6 +67,9 @@ pub const PARTIALS_POOLED_MAX: usize = 256;
 /// Bytes of a message that must have arrived, and of its frame that must be missing, before the rest may be read
 /// straight into its assembly buffer.
 pub const DIRECT_READ_BYTES_MIN: usize = 16 * 1024;
+/// Bytes of a message that is moved to follow the reply in front of it: one more slice costs the kernel more than the
+/// longer way of such a message.
+pub const CLOSE_UP_BYTES_MAX: usize = 2 * 1024;
 /// Bytes that are inflated before the limit and the UTF-8 are checked again.
 pub const INFLATE_STEP_BYTES: usize = 64 * 1024;
 /// Scratch space that a codec keeps although no recent message needed it.

@@ -129,8 +129,8 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         let mut input = Input::new(bytes);
         loop {
             let before = input.position();
-            let control = self.call(|session, cx| session.on_input(&mut input, cx));
-            self.settle(control, input.buffer());
+            self.call(|session, cx| session.on_input(&mut input, cx));
+            self.settle(input.buffer());
             let moved = input.position() > before;
             if input.is_empty()
                 || !moved
@@ -156,10 +156,10 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         }
     }
 
-    pub(super) fn requeue(&mut self) {
-        if !self.connection.is_queued {
-            self.connection.is_queued = true;
-            self.tools.ready.push_back(self.key);
+    pub(in crate::reactor) fn requeue(&mut self) {
+        if !self.connection.is_waiting {
+            self.connection.is_waiting = true;
+            self.tools.waiting.push_back(self.key);
         }
     }
 }
