@@ -59,7 +59,7 @@ pub const ASSEMBLY_SMALL_POOLED_MAX: usize = 256;
 /// Unused larger assembly buffers that a codec keeps.
 pub const ASSEMBLY_LARGE_POOLED_MAX: usize = 32;
 /// Bytes of all unused larger assembly buffers that a codec keeps.
-pub const ASSEMBLY_LARGE_POOLED_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const ASSEMBLY_LARGE_POOLED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many times what has arrived of a message its buffer may measure, where more is announced.
 pub const ASSEMBLY_GROWTH_FACTOR_MAX: usize = 8;
 /// Unused states of unfinished frames that a codec keeps.

@@ -207,6 +207,19 @@ pub(crate) struct OpenFrame {
     pub(crate) remaining: u64,
 }
 
+impl OpenFrame {
+    /// How many more bytes a message of `length` bytes so far is known to get, or, where more frames follow, is expected to:
+    /// as many again, so that a message of many frames is not moved for each of them.
+    pub(crate) fn announced(&self, length: usize) -> usize {
+        let remaining = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+        if self.fin {
+            remaining
+        } else {
+            remaining.max(length)
+        }
+    }
+}
+
 /// All that a connection holds of what is unfinished. It is lent by the codec's pool and goes back as soon as
 /// nothing is.
 #[derive(Debug, Default)]

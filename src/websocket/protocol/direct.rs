@@ -27,9 +27,10 @@ impl Protocol {
             return None;
         }
         let pool = &mut codec.pool;
+        let announced = frame.announced(assembly.len());
         assembly.make_room(
             DIRECT_READ_BYTES_MIN,
-            remaining,
+            announced,
             ASSEMBLY_GROWTH_FACTOR_MAX,
             pool,
         );
