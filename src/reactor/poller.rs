@@ -122,12 +122,12 @@ impl<S: Session> Reactor<S> {
             }
             let key = ConnKey::from_word(event.token().0 as u64);
             let ended = event.is_read_closed() || event.is_error();
-            self.engine.ready(
+            self.engine.handle(
                 key,
                 Readiness::edge(event.is_readable(), event.is_writable(), ended),
             );
         }
-        self.engine.run_ready();
+        self.engine.run_waiting();
         if has_mail {
             self.take_mail();
         }
@@ -136,7 +136,7 @@ impl<S: Session> Reactor<S> {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if self.engine.has_ready() || self.has_more_mail {
+        if self.engine.has_waiting() || self.has_more_mail {
             return Some(Duration::ZERO);
         }
         let timer = self.engine.next_due().map(|tick| self.clock.until(tick));

@@ -39,6 +39,11 @@ pub trait Transport {
     /// What ends the connection.
     fn flush(&mut self) -> io::Result<bool>;
 
+    /// Whether [`flush`](Self::flush) has something to do.
+    fn holds_back(&self) -> bool {
+        false
+    }
+
     /// Says that nothing more will be written; what the peer sends can still be read.
     ///
     /// # Errors
@@ -186,6 +191,14 @@ impl Transport for Stream {
         match self {
             Self::Plain(socket) => Transport::flush(socket),
             Self::Tls(stream) => stream.flush(),
+        }
+    }
+
+    #[inline]
+    fn holds_back(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.holds_back(),
         }
     }
 

@@ -48,8 +48,13 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
     }
 
     /// Writes what waits, then reads what is there.
+    #[inline]
     pub(super) fn drive(&mut self, read_buffer: &mut [u8]) {
-        if self.connection.readiness.is_writable() {
+        if self.connection.readiness.is_writable()
+            && (self.connection.queue.is_some()
+                || self.connection.stage == Stage::Closing
+                || self.connection.transport.holds_back())
+        {
             self.write_on();
         }
         match self.connection.stage {
@@ -59,35 +64,47 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         }
     }
 
-    /// Calls the session; what it said stays in the output until `settle`.
+    /// Calls the session; what it said stays in the output, and what it asked for in the control, until `settle`.
     #[inline]
-    fn call(&mut self, call: impl FnOnce(&mut S, &mut Context<'_, S>)) -> Control {
-        let congested = self.tools.limits.congested_bytes;
-        self.tools
-            .output
-            .begin(self.connection.backlog(), congested);
+    fn call(&mut self, call: impl FnOnce(&mut S, &mut Context<'_, S>)) {
+        let tools = &mut *self.tools;
+        let congested = tools.limits.congested_bytes;
+        tools.output.begin(self.connection.backlog(), congested);
         let mut cx = Context {
             key: self.key,
             shard: self.shard,
-            out: &mut self.tools.output,
-            now: self.tools.now,
+            out: &mut tools.output,
+            now: tools.now,
             last_activity: self.connection.last_activity,
-            control: Control::default(),
+            control: &mut tools.control,
         };
         call(&mut self.connection.session, &mut cx);
-        cx.control
+    }
+
+    /// Calls the session for the last time: what it asks for is of no account.
+    fn call_last(&mut self, reason: CloseReason) {
+        self.call(|session, cx| session.on_close(reason, cx));
+        self.tools.control = Control::default();
     }
 
     /// Calls the session outside of any input.
     pub(super) fn call_and_settle(&mut self, call: impl FnOnce(&mut S, &mut Context<'_, S>)) {
-        let control = self.call(call);
-        self.settle(control, &[]);
+        self.call(call);
+        self.settle(&[]);
     }
 
     /// Writes what was said and does what was asked for.
     #[inline]
-    fn settle(&mut self, control: Control, input: &[u8]) {
+    fn settle(&mut self, input: &[u8]) {
         self.write_output(input);
+        if self.tools.control.is_asked {
+            self.obey();
+        }
+    }
+
+    #[inline(never)]
+    fn obey(&mut self) {
+        let control = std::mem::take(&mut self.tools.control);
         if let Some(deadline) = control.deadline
             && self.connection.stage == Stage::Open
         {
@@ -127,7 +144,7 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         if let Some(unread) = self.connection.unread.take() {
             self.tools.pool.give(unread.bytes);
         }
-        let _ = self.call(|session, cx| session.on_close(reason, cx));
+        self.call_last(reason);
         self.write_output(&[]);
     }
 
@@ -151,7 +168,7 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
     pub(super) fn abort(&mut self, reason: CloseReason) {
         if self.connection.stage == Stage::Open {
             self.connection.stage = Stage::Closing;
-            let _ = self.call(|session, cx| session.on_close(reason, cx));
+            self.call_last(reason);
             self.tools
                 .output
                 .discard(|buffer| S::recycle(self.shard, buffer));

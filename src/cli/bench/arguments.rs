@@ -35,7 +35,10 @@ pub(in crate::cli) enum BenchCommand {
 /// What every command wants to know.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Common {
-    /// ws://HOST[:PORT]/PATH; or tcp://HOST:PORT, a bare server without handshake that sends back what it is sent
+    /// Of the server under test.
+    #[arg(
+        help = "ws://HOST[:PORT]/PATH; or tcp://HOST:PORT, a bare server without handshake that sends back what it is sent"
+    )]
     pub(super) url: String,
     /// Payload bytes of a message
     #[arg(long, short, default_value_t = 128, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=SIZE_MAX))]
@@ -47,10 +50,10 @@ pub(in crate::cli) struct Common {
     #[arg(long, value_enum, default_value_t = Payload::Text)]
     pub(super) payload: Payload,
     /// Seconds measured
-    #[arg(long, short = 't', default_value_t = 5.0, value_parser = seconds)]
+    #[arg(long, short = 't', default_value_t = 5.0, value_parser = seconds, allow_negative_numbers = true)]
     pub(super) seconds: f64,
     /// Seconds of the same load before that
-    #[arg(long, default_value_t = 0.5, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, default_value_t = 0.5, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) warm_up: f64,
     /// Process under test, for its CPU time and memory; several are added up
     #[arg(long, value_delimiter = ',')]
@@ -149,8 +152,8 @@ pub(in crate::cli) struct EchoCommand {
     #[arg(long, short, default_value_t = 1, value_parser = depth)]
     pub(super) depth: usize,
     /// Further connections that stay silent
-    #[arg(long, default_value_t = 0, value_name = "CONNECTIONS")]
-    pub(super) idle: usize,
+    #[arg(long, default_value_t = 0, value_name = "CONNECTIONS", value_parser = clap::value_parser!(u64).range(..=CONNECTIONS_MAX))]
+    pub(super) idle: u64,
     /// End after so many messages, measured or not
     #[arg(long)]
     pub(super) messages: Option<u64>,
@@ -210,6 +213,6 @@ pub(in crate::cli) struct IdleCommand {
     #[arg(long, short, default_value_t = 1000, value_parser = connections)]
     pub(super) connections: usize,
     /// Seconds to keep the connections open at the end
-    #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) hold: f64,
 }

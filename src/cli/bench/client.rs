@@ -61,6 +61,48 @@ struct Batch {
     count: u64,
 }
 
+/// Messages that have not come back, the oldest first. The first batch, mostly the only one, lies within.
+#[derive(Debug)]
+struct UnderWay {
+    first: Batch,
+    rest: VecDeque<Batch>,
+}
+
+impl UnderWay {
+    const NOTHING: Batch = Batch { at: 0, count: 0 };
+
+    fn new() -> Self {
+        Self {
+            first: Self::NOTHING,
+            rest: VecDeque::new(),
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, batch: Batch) {
+        if self.first.count == 0 {
+            self.first = batch;
+        } else {
+            self.rest.push_back(batch);
+        }
+    }
+
+    /// Takes out at most `count` of the oldest messages; none where nothing is under way.
+    #[inline]
+    fn take(&mut self, count: u64) -> Batch {
+        let count = self.first.count.min(count);
+        let taken = Batch {
+            at: self.first.at,
+            count,
+        };
+        self.first.count -= count;
+        if self.first.count == 0 && !self.rest.is_empty() {
+            self.first = self.rest.pop_front().unwrap_or(Self::NOTHING);
+        }
+        taken
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -71,7 +113,7 @@ pub(super) struct Client {
     /// Where in the pattern the next byte to come back stands.
     echoed_at: usize,
     is_decoding: bool,
-    under_way: VecDeque<Batch>,
+    under_way: UnderWay,
     decoder: Decoder,
     early: Vec<u8>,
 }
@@ -84,7 +126,7 @@ impl Client {
             unsent: 0,
             echoed_at: 0,
             is_decoding: false,
-            under_way: VecDeque::new(),
+            under_way: UnderWay::new(),
             decoder: link.decoder,
             early: link.early,
         }
@@ -128,16 +170,15 @@ impl Client {
     pub(super) fn settle(&mut self, messages: u64, now: u64, shared: &mut Shared) -> Result<()> {
         let mut left = messages;
         while left > 0 {
-            let batch = self.under_way.front_mut().ok_or_else(unasked)?;
-            let count = batch.count.min(left);
-            if batch.at >= shared.measured_from {
-                shared.latency.record(now.saturating_sub(batch.at), count);
-            }
-            batch.count -= count;
-            left -= count;
+            let batch = self.under_way.take(left);
             if batch.count == 0 {
-                self.under_way.pop_front();
+                return Err(unasked());
             }
+            if batch.at >= shared.measured_from {
+                let time = now.saturating_sub(batch.at);
+                shared.latency.record(time, batch.count);
+            }
+            left -= batch.count;
         }
         Ok(())
     }
@@ -146,7 +187,7 @@ impl Client {
     #[inline]
     pub(super) fn ask(&mut self, count: u64, at: u64, shared: &Shared) {
         self.unsent += count as usize * shared.pattern.sent_period;
-        self.under_way.push_back(Batch { at, count });
+        self.under_way.add(Batch { at, count });
     }
 
     /// Sends as much as the socket takes.
@@ -177,8 +218,11 @@ impl Client {
             let offered = end - self.sent_at;
             let written = link::write(&mut self.stream, &sent[self.sent_at..end])?;
             self.unsent -= written;
-            self.sent_at = (self.sent_at + written) % sent_period;
-            if written < offered || self.unsent == 0 {
+            self.sent_at += written;
+            if self.sent_at >= *sent_period {
+                self.sent_at %= sent_period;
+            }
+            if written < offered || !self.has_unsent() {
                 return Ok(());
             }
         }
@@ -192,7 +236,7 @@ impl Client {
 
     /// When the oldest message that has not come back was asked for.
     pub(super) fn owed_since(&self) -> Option<u64> {
-        self.under_way.front().map(|batch| batch.at)
+        (self.under_way.first.count > 0).then_some(self.under_way.first.at)
     }
 
     /// Takes the first `read` bytes of the buffer; gives how many messages they complete.
@@ -205,6 +249,11 @@ impl Client {
         let pattern = &shared.pattern;
         if shared.is_verified && shared.buffer[..read] != pattern.echoed[at..end] {
             return self.take_other(read, shared);
+        }
+        if end == pattern.echoed_period {
+            // One message, as at depth 1: no division.
+            self.echoed_at = 0;
+            return Ok(1);
         }
         self.echoed_at = end % pattern.echoed_period;
         Ok((end / pattern.echoed_period) as u64)
@@ -258,4 +307,29 @@ fn decode(
 #[cold]
 fn unasked() -> Failure {
     Failure::run("the server sent a message that nobody asked for")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_comes_back_in_order() {
+        let mut under_way = UnderWay::new();
+        let taken = |under_way: &mut UnderWay, count| {
+            let batch = under_way.take(count);
+            (batch.at, batch.count)
+        };
+        assert_eq!(taken(&mut under_way, 1).1, 0);
+        for at in 1..=3 {
+            under_way.add(Batch { at, count: 2 });
+        }
+        assert_eq!(taken(&mut under_way, 1), (1, 1));
+        assert_eq!(taken(&mut under_way, 9), (1, 1));
+        assert_eq!(taken(&mut under_way, 9), (2, 2));
+        under_way.add(Batch { at: 4, count: 1 });
+        assert_eq!(taken(&mut under_way, 2), (3, 2));
+        assert_eq!(taken(&mut under_way, 2), (4, 1));
+        assert_eq!(taken(&mut under_way, 2).1, 0);
+    }
 }

@@ -36,6 +36,8 @@ enum Stage {
 
 struct Slot {
     stage: Stage,
+    /// Which connection of the run it is.
+    connection: usize,
     /// Nanoseconds on the clock.
     begun: u64,
 }
@@ -84,10 +86,12 @@ impl<'t> Connect<'t> {
     fn open(&mut self, number: usize) -> Result<Slot> {
         let begun = self.clock.now();
         // Each comes from the next address: a port is long free when its turn comes again.
-        let opening = self.opener.begin(&self.poll, Token(number), self.begun)?;
+        let connection = self.begun;
+        let opening = self.opener.begin(&self.poll, Token(number), connection)?;
         self.begun += 1;
         Ok(Slot {
             stage: Stage::Opening(opening),
+            connection,
             begun,
         })
     }
@@ -175,9 +179,9 @@ impl Work for Connect<'_> {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             let number = event.token().0;
-            let connection = self.begun;
-            self.advance(number)
-                .map_err(|failure| failure.of_connection(connection))?;
+            if let Err(failure) = self.advance(number) {
+                return Err(failure.of_connection(self.slots[number].connection));
+            }
         }
         self.events = events;
         Ok(())

@@ -35,7 +35,8 @@ impl Echo {
         let mut poll = Poll::new()?;
         let opener = Opener::new(target, Dialect::Plain, Ending::Reset);
         let active = command.connections;
-        let mut links = opener.open_all(&mut poll, 0, active + command.idle, progress)?;
+        let count = active + command.idle as usize;
+        let mut links = opener.open_all(&mut poll, count, progress)?;
         let scheme = target.scheme;
         let pattern = Pattern::learn(&mut poll, &mut links[0], scheme, content, command.depth)?;
         let shared = Shared::new(pattern).with_write_bytes_max(command.write_bytes_max);
@@ -126,6 +127,7 @@ pub(super) fn run(command: &EchoCommand, progress: &mut Progress) -> Result<Repo
     let window = measure(&mut echo, &plan, progress)?;
     let mut report = Report::new("echo", &command.common, command.connections, Unit::Message);
     report.window(&window, echo.latency(), &plan.pids);
+    report.entitle(&format!("depth {}", command.depth));
     report.add("depth", json!(command.depth));
     report.add("idle", json!(command.idle));
     let pattern = &echo.shared.pattern;

@@ -81,6 +81,9 @@ pub(super) fn run(command: &IdleCommand, progress: &mut Progress) -> Result<Repo
             "idle measures the memory of a process: --pid says which",
         ));
     }
+    if common.plot.is_some() {
+        return Err(Failure::usage("--plot: idle has no latencies"));
+    }
     let target = Target::new(common, "/")?;
     let content = Content::fixed(common.wish(Dialect::Plain))?;
     process::check(&common.pid)?;
@@ -88,7 +91,7 @@ pub(super) fn run(command: &IdleCommand, progress: &mut Progress) -> Result<Repo
     let before = Memory::of_all(&common.pid)?;
     let mut poll = Poll::new()?;
     let opener = Opener::new(&target, Dialect::Plain, Ending::Reset);
-    let mut links = opener.open_all(&mut poll, 0, command.connections, progress)?;
+    let mut links = opener.open_all(&mut poll, command.connections, progress)?;
     let connected = Memory::of_all(&common.pid)?;
     let seconds = begun.elapsed().as_secs_f64();
     let pattern = Pattern::learn(&mut poll, &mut links[0], target.scheme, content, 1)?;

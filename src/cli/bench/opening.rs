@@ -100,11 +100,10 @@ impl<'t> Opener<'t> {
         })
     }
 
-    /// Opens `count` connections; the tokens begin with `first`.
+    /// Opens `count` connections; their tokens count from 0.
     pub(super) fn open_all(
         mut self,
         poll: &mut Poll,
-        first: usize,
         count: usize,
         progress: &mut Progress,
     ) -> Result<Vec<Link>> {
@@ -119,7 +118,7 @@ impl<'t> Opener<'t> {
                 let number = openings.len();
                 let source = number / CONNECTIONS_PER_SOURCE;
                 let opening = self
-                    .begin(poll, Token(first + number), source)
+                    .begin(poll, Token(number), source)
                     .map_err(|failure| failure.of_connection(number))?;
                 openings.push(Some(opening));
                 links.push(None);
@@ -127,8 +126,8 @@ impl<'t> Opener<'t> {
             wait(poll, &mut events, Duration::from_secs(1))?;
             for event in &events {
                 // What a connection that is open gets meanwhile is read when the run begins.
-                let number = event.token().0.wrapping_sub(first);
-                let Some(opening) = openings.get_mut(number).and_then(Option::take) else {
+                let number = event.token().0;
+                let Some(opening) = openings[number].take() else {
                     continue;
                 };
                 let step = opening.advance(&mut self);

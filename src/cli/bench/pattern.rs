@@ -12,6 +12,8 @@ use super::work::{EVENTS_MAX, SILENCE_MAX, wait};
 use crate::websocket::codec::Codec;
 use crate::websocket::protocol::{Input, MessageKind};
 
+/// Bytes of messages prepared for one write; more take several.
+const WRITE_BYTES_MAX: usize = 16 << 20;
 /// Bytes read at once.
 pub(super) const READ_BYTES_MAX: usize = 128 * 1024;
 
@@ -60,8 +62,10 @@ impl Pattern {
             ));
         }
         let repeated = |frame: &[u8], bytes: usize| frame.repeat(bytes.div_ceil(frame.len()) + 1);
+        let at_once = depth.min(WRITE_BYTES_MAX / frame.len()).max(1);
         Ok(Self {
-            sent: frame.repeat(depth + 1),
+            // One more, because a write may begin within the first.
+            sent: frame.repeat(at_once + 1),
             sent_period: frame.len(),
             echoed: repeated(&echoed, READ_BYTES_MAX),
             echoed_period: echoed.len(),

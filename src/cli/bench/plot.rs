@@ -152,7 +152,7 @@ fn draw_curve(axes: &Axes, latency: &Latency, out: &mut String) {
     let _ = writeln!(out, "<path class=\"curve\" d=\"{path}\"/>");
     let _ = writeln!(
         out,
-        "<text class=\"end\" x=\"{RIGHT}\" y=\"{:.1}\">most {}</text>",
+        "<text class=\"end\" x=\"{RIGHT}\" y=\"{:.1}\">max {}</text>",
         TOP - 12.0,
         time(latency.max())
     );
@@ -216,7 +216,7 @@ mod tests {
         let drawing = draw("echo ws://a/?b=1&c=<d>", &latency);
         assert!(drawing.contains("echo ws://a/?b=1&amp;c=&lt;d&gt;"));
         assert!(drawing.contains("prefers-color-scheme: dark"));
-        for label in ["50 %", "90 %", "99.9 %", "1 µs", "1 s", "most 1 s"] {
+        for label in ["50 %", "90 %", "99.9 %", "1 µs", "1 s", "max 1 s"] {
             assert!(
                 drawing.contains(&format!(">{label}<")),
                 "{label}:\n{drawing}"

@@ -33,6 +33,8 @@ const WRITE_MESSAGES_MAX: usize = 64;
 const SEND_MESSAGES_MAX: usize = 256;
 /// Later than that at the 99th percentile, this side could not keep the rate.
 const LATENESS_MAX: Duration = Duration::from_millis(1);
+/// Time in which this side may send, after the window, what was due in it. Who needs longer could not keep the rate.
+const OVERDUE_MAX: Duration = Duration::from_secs(1);
 const NANOSECONDS: f64 = 1e9;
 
 struct Rate {
@@ -61,7 +63,7 @@ impl Rate {
         let content = Content::fixed(command.common.wish(Dialect::Plain))?;
         let mut poll = Poll::new()?;
         let opener = Opener::new(target, Dialect::Plain, Ending::Reset);
-        let mut links = opener.open_all(&mut poll, 0, command.connections, progress)?;
+        let mut links = opener.open_all(&mut poll, command.connections, progress)?;
         let link = &mut links[0];
         let depth = WRITE_MESSAGES_MAX;
         let pattern = Pattern::learn(&mut poll, link, target.scheme, content, depth)?;
@@ -121,10 +123,13 @@ impl Rate {
         Ok(Duration::ZERO)
     }
 
-    /// The last answers.
+    /// Sends what is overdue, and waits for the last answers.
     fn drain(&mut self) -> Result<()> {
         let begun = Instant::now();
         while self.due() < self.end || self.echoed < self.sent {
+            if begun.elapsed() > OVERDUE_MAX {
+                self.end = 0;
+            }
             self.turn(Duration::from_millis(100))?;
             if begun.elapsed() > SILENCE_MAX {
                 return Err(Failure::run(format!(
@@ -238,6 +243,7 @@ pub(super) fn run(command: &RateCommand, progress: &mut Progress) -> Result<Repo
     report.window(&window, rate.latency(), &plan.pids);
     let (p99, max) = (rate.lateness.at(0.99), rate.lateness.max());
     let is_late = p99 > LATENESS_MAX.as_secs_f64() * 1e6;
+    report.entitle(&format!("{} messages a second", grouped(command.rate)));
     report.add("rate", json!(command.rate));
     report.add("intended", json!(rate.lateness.count()));
     report.add("lateness_us", rate.lateness.json());

@@ -42,8 +42,8 @@ pub(super) struct Report {
     /// Lines of the table: a name, and what stands beside it.
     lines: Vec<(String, String)>,
     pub(super) latency: Option<Latency>,
-    /// What the plot is called.
-    pub(super) title: String,
+    /// What the table and the plot are called.
+    title: String,
     /// What makes the result doubtful.
     pub(super) warning: Option<String>,
     unit: Unit,
@@ -76,6 +76,17 @@ impl Report {
     /// Adds what only this command has.
     pub(super) fn add(&mut self, name: &str, value: Value) {
         self.object.insert(name.to_owned(), value);
+    }
+
+    /// Adds what makes this run another than one of the same command to the title.
+    pub(super) fn entitle(&mut self, more: &str) {
+        self.title.push_str(", ");
+        self.title.push_str(more);
+    }
+
+    /// For the plot.
+    pub(super) fn title(&self) -> &str {
+        &self.title
     }
 
     /// Adds a line of the table.

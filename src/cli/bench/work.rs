@@ -151,3 +151,75 @@ pub(super) fn wait(poll: &mut Poll, events: &mut Events, timeout: Duration) -> R
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that owes something since the clock began.
+    struct Owed {
+        clock: Clock,
+        since: Option<u64>,
+        latency: Latency,
+    }
+
+    impl Work for Owed {
+        fn turn(&mut self, _: Duration) -> Result<()> {
+            Ok(())
+        }
+
+        fn count(&self) -> u64 {
+            0
+        }
+
+        fn begin_window(&mut self) {}
+
+        fn owed_since(&self) -> Option<u64> {
+            self.since
+        }
+
+        fn clock(&self) -> Clock {
+            self.clock
+        }
+
+        fn latency(&self) -> &Latency {
+            &self.latency
+        }
+    }
+
+    #[test]
+    fn a_server_that_owes_something_for_too_long_is_silent() {
+        let begun = Instant::now().checked_sub(SILENCE_MAX + Duration::from_secs(1));
+        let mut work = Owed {
+            clock: Clock(begun.expect("the machine runs for longer")),
+            since: None,
+            latency: Latency::new(),
+        };
+        check_silence(&work).expect("it owes nothing");
+        work.since = Some(work.clock.now());
+        check_silence(&work).expect("it may take its time");
+        work.since = Some(0);
+        let failure = check_silence(&work).expect_err("silent");
+        assert!(failure.to_string().contains("silent"), "{failure}");
+    }
+
+    #[test]
+    fn a_window_in_which_nothing_came_back_is_no_result() {
+        let mut work = Owed {
+            clock: Clock::start(),
+            since: None,
+            latency: Latency::new(),
+        };
+        let plan = Plan {
+            warm_up: Duration::ZERO,
+            window: Duration::from_millis(1),
+            count_max: u64::MAX,
+            pids: Vec::new(),
+        };
+        let failure = measure(&mut work, &plan, &mut Progress::new(true)).expect_err("nothing");
+        assert!(
+            failure.to_string().contains("nothing came back"),
+            "{failure}"
+        );
+    }
+}

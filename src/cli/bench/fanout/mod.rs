@@ -112,7 +112,7 @@ impl Fanout {
         let content = Content::stamped(command.common.wish(command.dialect))?;
         let mut poll = Poll::new()?;
         let opener = Opener::new(target, command.dialect, Ending::Reset);
-        let links = opener.open_all(&mut poll, 0, command.receivers, progress)?;
+        let links = opener.open_all(&mut poll, command.receivers, progress)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
@@ -277,6 +277,7 @@ pub(super) fn run(command: &FanoutCommand, progress: &mut Progress) -> Result<Re
     let window = measure(&mut fanout, &plan, progress)?;
     let mut report = Report::new("fanout", common, command.receivers, Unit::Delivery);
     report.window(&window, fanout.latency(), &plan.pids);
+    report.entitle(&format!("window {}", command.window));
     report.add("window", json!(command.window));
     report.add(
         "publications_per_second",
