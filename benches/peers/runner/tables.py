@@ -9,6 +9,9 @@ from .servers import BY_NAME, TIDEGATE
 OTHERS_MAX = 0.03
 
 
+PLURALS = {"message": "messages", "delivery": "deliveries", "connection": "connections"}
+
+
 @dataclass(frozen=True)
 class Goal:
     """One line of the list of goals."""
@@ -67,7 +70,7 @@ def comparison(rows, base, unit, more=None):
             *(f"{compare.median(rows, name, value):,.0f}" for value in more.values()),
             "best peer" if name == best else "",
         ])
-    head = ["server", f"µs a {unit}", f"ratio to {BY_NAME[base].label}", f"{unit}s/s", "its core busy", *more, ""]
+    head = ["server", f"µs a {unit}", f"ratio to {BY_NAME[base].label}", f"{PLURALS[unit]}/s", "its core busy", *more, ""]
     return table(head, body)
 
 
