@@ -126,6 +126,12 @@ class Goals(unittest.TestCase):
         self.assertFalse(told[f"fan-out {fanout.name_of(1000, 1)}"].is_reached)
         self.assertFalse(told[f"fan-out {fanout.name_of(1000, 16)}"].is_reached)
 
+    def test_a_load_that_was_late_decides_nothing(self):
+        measured = rows(rate.ORDER)
+        self.assertTrue(all(goal.is_reached for goal in rate.goals({"rows": measured})))
+        measured[TIDEGATE] = [row(1.0) | {"generator_late": True}] * 2
+        self.assertEqual({goal.verdict for goal in rate.goals({"rows": measured})}, {"**undecided**"})
+
     def test_a_peer_below_us_misses_the_goal_that_forbids_it(self):
         work = echo.WORK[0]
         measured = rows(echo.ORDER) | {"uws": [row(1.01)] * 2}
@@ -139,7 +145,7 @@ class Report(unittest.TestCase):
         for name, section in ALL.items():
             self.assertIn(section.TITLE, text, name)
         self.assertNotIn("Not measured", text)
-        self.assertEqual(text.count("| reached |") + text.count("| **missed** |"), 24)
+        self.assertEqual(text.count("| reached |") + text.count("| **missed** |"), 25)
 
     def test_what_was_not_measured_is_told_as_well(self):
         some = results()

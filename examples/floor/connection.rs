@@ -14,6 +14,8 @@ pub(crate) enum Fate {
 pub(crate) struct Connection {
     stream: TcpStream,
     unsent: Vec<u8>,
+    /// How much of it has left: nothing is moved for it.
+    sent: usize,
     /// The 101 has gone out (`accept` alone).
     pub(crate) is_answered: bool,
 }
@@ -23,6 +25,7 @@ impl Connection {
         Self {
             stream,
             unsent: Vec::new(),
+            sent: 0,
             is_answered: false,
         }
     }
@@ -60,10 +63,14 @@ impl Connection {
         if self.unsent.is_empty() {
             return Fate::Lives;
         }
-        match self.stream.write(&self.unsent) {
-            Ok(written) => drop(self.unsent.drain(..written)),
+        match self.stream.write(&self.unsent[self.sent..]) {
+            Ok(written) => self.sent += written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return Fate::Ends,
+        }
+        if self.sent == self.unsent.len() {
+            self.unsent.clear();
+            self.sent = 0;
         }
         Fate::Lives
     }

@@ -78,11 +78,12 @@ def bar(axis, y, name, ratio):
     ]
 
 
-def grid(axis, bottom):
-    parts = []
-    for tick in axis.ticks():
-        parts += [line(axis.x(tick), TOP - 8, bottom, "grid"), text(axis.x(tick), TOP - 14, f"{tick:g}", "axis", "middle")]
-    return [*parts, line(axis.x(1), TOP - 8, bottom, "base")]
+def scale(axis):
+    return [text(axis.x(tick), TOP - 14, f"{tick:g}", "axis", "middle") for tick in axis.ticks()]
+
+
+def grid(axis, top, bottom):
+    return [*(line(axis.x(tick), top, bottom, "grid") for tick in axis.ticks()), line(axis.x(1), top, bottom, "base")]
 
 
 def draw(groups):
@@ -93,6 +94,7 @@ def draw(groups):
     for group in groups:
         bars.append(text(12, y + TITLE_HEIGHT - 9, f"{group.title} · {BY_NAME[group.base].label} = 1", "group"))
         y += TITLE_HEIGHT
+        bars += grid(axis, y - 2, y + BAR * len(group.bars))
         for name, ratio in sorted(group.bars.items(), key=lambda each: each[1]):
             bars += bar(axis, y, name, ratio)
             y += BAR
@@ -100,4 +102,4 @@ def draw(groups):
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}" role="img">'
     title = "Cost of the server, CPU time or memory, in times the base (logarithmic; less is better)"
     parts = [head, f"<title>{title}</title>", f"<style>{STYLE}</style>", f'<rect class="paper" width="{WIDTH}" height="{y}"/>']
-    return "\n".join([*parts, text(12, 26, title, "title"), *grid(axis, y - GAP), *bars, "</svg>"]) + "\n"
+    return "\n".join([*parts, text(12, 26, title, "title"), *scale(axis), *bars, "</svg>"]) + "\n"

@@ -20,10 +20,13 @@ class Goal:
     goal: str
     measured: str
     best_peer: str
-    is_reached: bool
+    # None where the measurement cannot tell.
+    is_reached: bool | None
 
     @property
     def verdict(self):
+        if self.is_reached is None:
+            return "**undecided**"
         return "reached" if self.is_reached else "**missed**"
 
 

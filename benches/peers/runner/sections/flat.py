@@ -62,9 +62,17 @@ def goals(data):
     best_told = f"{BY_NAME[best].label} {steepest(data, best).middle:.3f}" if best else "none measured"
     for name in OURS:
         ours = steepest(data, name)
-        work = f"10 to {data['silent'][-1]:,} open connections, {BY_NAME[name].workers} worker(s)"
+        work = f"10 to {data['silent'][-1]:,} open connections, workers: {BY_NAME[name].workers}"
         told.append(tables.Goal(work, "flat within 5 %", str(ours), best_told, ours.middle <= GOAL))
+    ours = two_to_one(data)
+    told.append(tables.Goal("two workers to one", "flat within 5 %", str(ours), "", ours.middle <= GOAL))
     return told
+
+
+def two_to_one(data):
+    """What a message costs with two workers, in times what it costs with one: the number of silent connections where that is most."""
+    ratios = [compare.ratio(data["rows"], key(OURS[1], number), key(OURS[0], number)) for number in data["silent"]]
+    return max(ratios, key=lambda each: each.middle)
 
 
 def bars(_):
