@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from runner import compare, plot, processes, quiet, report, servers, tables  # noqa: E402
+from runner import compare, machine, plot, processes, quiet, report, servers, tables  # noqa: E402
 from runner.bench import Bench  # noqa: E402
 from runner.sections import ALL, deflate, echo, fanout, flat, flood, idle, rate, syscalls  # noqa: E402
 from runner.servers import FLOOR, TIDEGATE  # noqa: E402
@@ -148,13 +148,17 @@ class Report(unittest.TestCase):
         self.assertEqual(text.count("| reached |") + text.count("| **missed** |"), 25)
 
     def test_what_was_not_measured_is_told_as_well(self):
+        version = machine.versions(bench())["bun"]
         some = results()
         del some["rate"]
         some["echo"]["absent"] = {"bun": "not installed: no network"}
+        for result in some.values():
+            result["absent"] = result["absent"] | {"nchan": "no Debian here"}
         some["echo"]["data"][echo.WORK[0].name]["ws"] = [{"failed": "the server went away"}] * 2
         text = report.write(bench(), ALL, some)
         self.assertIn("Open loop\n\nNot measured.", text)
-        self.assertIn("Bun: **not measured**: not installed: no network", text)
+        self.assertIn(f"Bun: {version}; **not measured** in echo: not installed: no network", text)
+        self.assertIn("nginx with Nchan: **not measured**: no Debian here", text)
         self.assertIn("failed: the server went away", text)
 
     def test_the_plot_is_well_formed_and_has_every_bar(self):
@@ -199,6 +203,11 @@ class Processes(unittest.TestCase):
                 self.assertEqual(targets, {})
         self.assertIn("cannot be started", made.absent["uws"])
         self.assertFalse(made.takes_part("uws"))
+
+    def test_what_belongs_to_this_machine_stays_out_of_the_report(self):
+        made = bench(Path("/home/me/tidegate"))
+        told = made.presentable("/home/me/tidegate/.peers/x does not listen:\nmore\nGET https://mirror.example/npm/ws failed in /home/me/.npm/_logs\n")
+        self.assertEqual(told, ".peers/x does not listen: GET URL failed in PATH")
 
     def test_a_port_is_given_once(self):
         taken = set()

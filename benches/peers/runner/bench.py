@@ -1,11 +1,15 @@
 """One run of the runner: its binaries, how long it measures, and who takes part."""
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import servers
+
+# Characters of why a peer is not there.
+REASON_MAX = 200
 
 
 @dataclass
@@ -50,8 +54,15 @@ class Bench:
         print(text, file=sys.stderr, flush=True)
 
     def leave_out(self, name, reason):
-        self.absent[name] = reason
         self.tell(f"{name} is left out: {reason}")
+        self.absent[name] = self.presentable(reason)
+
+    def presentable(self, reason):
+        """One line for the report, without what belongs to this machine alone: paths and addresses of mirrors."""
+        lines = reason.strip().splitlines() or ["no reason given"]
+        line = lines[0] if lines[0] == lines[-1] else f"{lines[0]} {lines[-1]}"
+        line = re.sub(r"\b[a-z+]+://\S+", "URL", line.replace(f"{self.root}/", ""))
+        return re.sub(r"(?<![\w.])/[\w.+-]+/\S+", "PATH", line)[:REASON_MAX]
 
     def takes_part(self, name):
         return servers.BY_NAME[name].is_ours or (name in self.peers and name not in self.absent)

@@ -47,12 +47,16 @@ def goals(sections, results):
 
 def peers(bench, results):
     """Who was there, in which version, and who was not."""
-    absent = {}
-    for result in results.values():
-        absent |= result["absent"]
     lines = {}
     for name, version in machine.versions(bench).items():
-        lines[BY_NAME[name].label] = f"**not measured**: {absent[name]}" if name in absent else version
+        missed = {section: result["absent"][name] for section, result in results.items() if name in result["absent"]}
+        reason = "; ".join(sorted(set(missed.values())))
+        if not missed:
+            lines[BY_NAME[name].label] = version
+        elif len(missed) == len(results):
+            lines[BY_NAME[name].label] = f"**not measured**: {reason}"
+        else:
+            lines[BY_NAME[name].label] = f"{version}; **not measured** in {', '.join(missed)}: {reason}"
     return tables.section("Peers", listed(lines))
 
 
