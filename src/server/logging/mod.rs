@@ -164,12 +164,13 @@ impl Logger {
     }
 }
 
-/// Where `env_logger` writes to: each write is one whole line.
+/// Where `env_logger` writes to: each write is one whole line of ours, and therefore text.
 struct IntoQueue(Arc<Queue>);
 
 impl io::Write for IntoQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(String::from_utf8_lossy(line).into_owned());
+        let text = String::from_utf8(line.to_vec()).map_err(io::Error::other)?;
+        self.0.push(text);
         Ok(line.len())
     }
 
