@@ -44,6 +44,9 @@ pub const ROUTES_MAX: usize = 256;
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Log lines that wait for the log thread; beyond it lines are dropped and counted.
 pub const LOG_QUEUE_LINES_MAX: usize = 8_192;
+/// While lines come the log thread rests for this time between two writes: many lines go out in one, and whoever logs them
+/// need not wake it. A line that comes alone goes out at once.
+pub const LOG_REST: Duration = Duration::from_millis(10);
 /// Bytes of the message of a log line, escaped; the rest is cut.
 pub const LOG_MESSAGE_BYTES_MAX: usize = 4_096;
 /// Bytes of one value of a log line, escaped; the rest is cut.

@@ -111,7 +111,7 @@ impl WebSocketStage {
                     self.answer_ping(waiting, cx);
                 }
                 Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close { code, .. })) => return self.on_peer_close(code, cx),
+                Ok(Some(Event::Close { code, .. })) => return self.on_peer_close(code, input, cx),
                 Ok(None) => break,
                 Err(violation) => return self.fail(violation, cx),
             }
@@ -264,13 +264,25 @@ impl WebSocketStage {
             .send_pong(payload, &mut cx.shard.codec, cx.out.cork());
     }
 
-    fn on_peer_close(&mut self, code: CloseCode, cx: &mut Context<'_, GatewaySession>) {
+    /// Both Close frames have passed: the server closes TCP first, and nothing may come from the peer any more (RFC 6455
+    /// sections 7.1.1 and 5.5.1). One that has sent more all the same may go on with that, and is read to its end.
+    fn on_peer_close(
+        &mut self,
+        code: CloseCode,
+        input: &Input<'_>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
         self.protocol
             .send_close(code, "", &mut cx.shard.codec, cx.out.cork());
-        cx.close(match self.watch {
+        let reason = match self.watch {
             Watch::Closing(reason) => reason,
             _ => CloseReason::peer(code, "the peer closed"),
-        });
+        };
+        if input.is_empty() {
+            cx.finish(reason);
+        } else {
+            cx.close(reason);
+        }
     }
 
     fn fail(&mut self, violation: Violation, cx: &mut Context<'_, GatewaySession>) {

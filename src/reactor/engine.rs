@@ -161,6 +161,11 @@ impl<S: Session, T: Transport> Engine<S, T> {
             .collect()
     }
 
+    /// The time of this turn.
+    pub fn now(&self) -> Tick {
+        self.tools.now
+    }
+
     /// A turn begins at `now`.
     pub fn begin_turn(&mut self, now: Tick) {
         self.tools.now = now;

@@ -89,6 +89,7 @@ pub(super) struct Control {
     /// `Some(None)` takes the deadline away.
     pub(super) deadline: Option<Option<Tick>>,
     pub(super) close: Option<CloseReason>,
+    pub(super) is_peer_done: bool,
     pub(super) abort: bool,
 }
 
@@ -131,6 +132,13 @@ impl<S: Session> Context<'_, S> {
     pub fn close(&mut self, reason: CloseReason) {
         self.control.close.get_or_insert(reason);
         self.control.is_asked = true;
+    }
+
+    /// Ends the connection in good order where the peer has announced that it sends nothing more: as [`close`](Self::close),
+    /// but it is not waited for. What it sends nevertheless may be answered by a reset.
+    pub fn finish(&mut self, reason: CloseReason) {
+        self.close(reason);
+        self.control.is_peer_done = true;
     }
 
     /// Drops the connection as it is.

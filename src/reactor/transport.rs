@@ -33,6 +33,19 @@ pub trait Transport {
     /// `WouldBlock` where none was; anything else ends the connection.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Writes the last bytes of all. They may wait to leave together with the end of the stream, which follows at once.
+    ///
+    /// # Errors
+    /// As `write`.
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(&[IoSlice::new(bytes)])
+    }
+
+    /// Whether a drop ends the stream as well as [`shutdown_write`](Self::shutdown_write) does, where all that has come was read.
+    fn ends_by_drop(&self) -> bool {
+        false
+    }
+
     /// Moves on what the transport itself holds back (encrypted records); true once nothing is held.
     ///
     /// # Errors
@@ -122,6 +135,19 @@ impl Transport for Socket {
         }
     }
 
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // One segment carries them and the FIN.
+        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        Ok(match self {
+            Self::Tcp(stream) => send(&*stream, bytes, flags)?,
+            Self::Unix(stream) => send(&*stream, bytes, flags)?,
+        })
+    }
+
+    fn ends_by_drop(&self) -> bool {
+        true
+    }
+
     fn flush(&mut self) -> io::Result<bool> {
         Ok(true)
     }
@@ -184,6 +210,21 @@ impl Transport for Stream {
         match self {
             Self::Plain(socket) => Transport::write(socket, slices),
             Self::Tls(stream) => stream.write(slices),
+        }
+    }
+
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write_last(bytes),
+            Self::Tls(stream) => stream.write_last(bytes),
+        }
+    }
+
+    fn ends_by_drop(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.ends_by_drop(),
+            // The peer's close_notify may be under way.
+            Self::Tls(_) => false,
         }
     }
 

@@ -96,15 +96,20 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
     /// Writes what was said and does what was asked for.
     #[inline]
     fn settle(&mut self, input: &[u8]) {
-        self.write_output(input);
         if self.tools.control.is_asked {
-            self.obey();
+            return self.obey(input);
         }
+        self.write_output(input);
     }
 
     #[inline(never)]
-    fn obey(&mut self) {
+    fn obey(&mut self, input: &[u8]) {
         let control = std::mem::take(&mut self.tools.control);
+        if control.close.is_some() && !control.abort {
+            self.write_last_output(input);
+        } else {
+            self.write_output(input);
+        }
         if let Some(deadline) = control.deadline
             && self.connection.stage == Stage::Open
         {
@@ -115,19 +120,22 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
             if control.abort {
                 self.abort(reason);
             } else {
-                self.close(reason);
+                self.close(reason, control.is_peer_done);
             }
         }
     }
 
     /// Ends the session and, once everything is written, the stream.
-    fn close(&mut self, reason: CloseReason) {
+    fn close(&mut self, reason: CloseReason, is_peer_done: bool) {
         if self.connection.stage != Stage::Open {
             return;
         }
         self.leave_open(reason);
         if self.connection.stage != Stage::Closing {
             return;
+        }
+        if is_peer_done && self.may_end_at_once() {
+            return self.die();
         }
         let close_timeout = self.tools.limits.close_timeout;
         self.connection.deadline = Some(self.tools.now.after(close_timeout));
@@ -136,6 +144,15 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         if self.connection.readiness.is_readable() {
             self.requeue();
         }
+    }
+
+    /// Whether a drop loses nothing in either direction. With input unread it would send a reset, which can overtake our
+    /// last words.
+    fn may_end_at_once(&self) -> bool {
+        let connection = &*self.connection;
+        connection.queue.is_none()
+            && !connection.readiness.is_readable()
+            && connection.transport.ends_by_drop()
     }
 
     /// The session's last call, and its last words.

@@ -45,6 +45,24 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         self.spill_output(0, input);
     }
 
+    /// As `write_output`, for the last words before the end of the stream.
+    pub(super) fn write_last_output(&mut self, input: &[u8]) {
+        let connection = &mut *self.connection;
+        match self.tools.output.only(input) {
+            Some(bytes)
+                if !bytes.is_empty()
+                    && connection.queue.is_none()
+                    && connection.readiness.is_writable() =>
+            {
+                match connection.transport.write_last(bytes) {
+                    Ok(count) if count == bytes.len() => self.tools.output.written(),
+                    result => self.write_fell_short(result, input),
+                }
+            }
+            _ => self.write_output(input),
+        }
+    }
+
     /// The output of a call that said several things.
     fn write_segments(&mut self, input: &[u8]) {
         self.tools.output.seal();
