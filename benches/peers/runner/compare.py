@@ -35,7 +35,10 @@ def one(bench, command, target, options):
 
 
 def in_turn(bench, title, runs):
-    """Rounds A B C, C B A, A B C: a machine that gets slower meanwhile favours nobody. `runs` is `{key: (command, target, options)}`."""
+    """Rounds A B C, C B A, A B C: a machine that gets slower meanwhile favours nobody.
+
+    `runs` is `{key: (command, target, options)}`.
+    """
     rows = {key: [] for key in runs}
     for number in range(bench.rounds):
         order = list(runs) if number % 2 == 0 else list(reversed(runs))

@@ -9,10 +9,11 @@ TOP = """\
 # Results
 
 Written by `make bench` (`benches/peers/run`), which repeats them; `benches/README.md` tells how to read them. Release builds;
-each server on core {server} with one worker and its own defaults, the load (`tidegate bench`) on core {load}; what a server logs goes to
-a file. CPU time is that of all threads of the server, system calls included (`/proc/PID/task/*/schedstat`), divided by what
-came back meanwhile. All servers of a table run side by side, each idle while another is measured, in rounds A B C, C B A. A ratio is the
-median of the rounds' ratios, with the lowest and the highest; other figures are the rounds' medians."""
+each server on core {server} with one worker and its own defaults, the load (`tidegate bench`) on core {load}; what a server
+logs goes to a file. CPU time is that of all threads of the server, system calls included (`/proc/PID/task/*/schedstat`),
+divided by what came back meanwhile. All servers of a table run side by side, each idle while another is measured, in
+rounds A B C, C B A. A ratio is the median of the rounds' ratios, with the lowest and the highest; other figures are the
+rounds' medians."""
 
 
 def write(bench, sections, results):
@@ -61,5 +62,6 @@ def peers(bench, results):
 
 
 def how_measured(result):
+    where = f"Measured on {result['date']} at commit {result['commit']}"
     seconds = f"{result['rounds']} rounds, {result['seconds']:g} s each where nothing else is said"
-    return f"Measured on {result['date']} at commit {result['commit']}: {seconds}; load average before {result['load_average']}. `{result['command']}`"
+    return f"{where}: {seconds}; load average before {result['load_average']}. `{result['command']}`"

@@ -18,7 +18,8 @@ def measure(bench):
 
 
 def write(data):
-    return tables.section("Handshake and close: CPU time a connection", HOW, tables.comparison(data, FLOOR, "connection"), tables.quiet(compare.others(data)))
+    table = tables.comparison(data, FLOOR, "connection")
+    return tables.section("Handshake and close: CPU time a connection", HOW, table, tables.quiet(compare.others(data)))
 
 
 def goals(data):

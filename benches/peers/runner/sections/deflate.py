@@ -7,9 +7,9 @@ TITLE = "Echo with permessage-deflate"
 HOW = """\
 JSON text messages over 100 connections at depth 1, permessage-deflate without context takeover on either side; what comes back
 is inflated and compared. Every server inflates and deflates every message: Tidegate runs with `COMPRESSION_THRESHOLD=0`, `ws`
-with `threshold: 0`, uWebSockets and Bun with their shared compressor and decompressor. Levels are each server's own default, which is 1 for
-Tidegate and 6 for most: what they make of a message differs in size, so Tidegate is there at level 6 as well. uWebSockets
-is there built with zlib as its makefiles do, and with libdeflate, which it supports."""
+with `threshold: 0`, uWebSockets and Bun with their shared compressor and decompressor. Levels are each server's own default,
+which is 1 for Tidegate and 6 for most: what they make of a message differs in size, so Tidegate is there at level 6 as
+well. uWebSockets is there built with zlib as its makefiles do, and with libdeflate, which it supports."""
 ORDER = [TIDEGATE, "tidegate-6", "uws", "uws-libdeflate", "bun", "ws"]
 WORK = {"JSON of 128 B": 128, "JSON of 16 KiB": 16 * 1024}
 GOAL = 1.5

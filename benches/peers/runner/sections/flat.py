@@ -55,9 +55,15 @@ def steepest(data, name):
     return max(ratios, key=lambda each: each.middle)
 
 
+def is_peer(data, name):
+    """Whether it is a peer that was measured with every number of silent connections."""
+    keys = [key(name, number) for number in data["silent"]]
+    return not BY_NAME[name].is_ours and all(compare.is_there(data["rows"], each) for each in keys)
+
+
 def goals(data):
     told = []
-    peers = [name for name in data["servers"] if not BY_NAME[name].is_ours and all(compare.is_there(data["rows"], key(name, number)) for number in data["silent"])]
+    peers = [name for name in data["servers"] if is_peer(data, name)]
     best = min(peers, key=lambda name: steepest(data, name).middle, default=None)
     best_told = f"{BY_NAME[best].label} {steepest(data, best).middle:.3f}" if best else "none measured"
     for name in OURS:
@@ -70,7 +76,7 @@ def goals(data):
 
 
 def two_to_one(data):
-    """What a message costs with two workers, in times what it costs with one: the number of silent connections where that is most."""
+    """What a message costs with two workers, in times what it costs with one, where that is most."""
     ratios = [compare.ratio(data["rows"], key(OURS[1], number), key(OURS[0], number)) for number in data["silent"]]
     return max(ratios, key=lambda each: each.middle)
 

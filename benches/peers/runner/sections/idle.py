@@ -88,5 +88,6 @@ def bars(data):
     ours = worst(rows, TIDEGATE)
     if ours <= 0:
         return []
-    there = [name for name in rows if name != FLOOR and compare.is_there(rows, name) and worst(rows, name) > 0]
-    return [tables.Group("memory of an idle connection", TIDEGATE, {name: worst(rows, name) / ours for name in there if name != TIDEGATE})]
+    others = [name for name in rows if name not in (FLOOR, TIDEGATE) and compare.is_there(rows, name)]
+    times = {name: worst(rows, name) / ours for name in others if worst(rows, name) > 0}
+    return [tables.Group("memory of an idle connection", TIDEGATE, times)]

@@ -5,9 +5,9 @@ from ..servers import BY_NAME, FLOOR, TIDEGATE
 
 TITLE = "Open loop"
 HOW = """\
-{rate:,} messages of 128 bytes a second, evenly spread over {connections} connections, sent when they are due whether or not earlier ones
-are back; latency counts from the time a message was due, so that a stall counts for every message it held up. Medians of
-the rounds' windows of {seconds:g} s."""
+{rate:,} messages of 128 bytes a second, evenly spread over {connections} connections, sent when they are due whether or
+not earlier ones are back; latency counts from the time a message was due, so that a stall counts for every message it held
+up. Medians of the rounds' windows of {seconds:g} s."""
 ORDER = [FLOOR, TIDEGATE, "uws", "bun", "fastwebsockets", "tungstenite-4k", "ws"]
 RATE = 20_000
 CONNECTIONS = 500

@@ -15,8 +15,8 @@ from ..servers import FLOOR, TIDEGATE
 
 TITLE = "System calls"
 HOW = """\
-Echo of 128 bytes, counted by `strace -c -f` on the server, handshakes included ({connections} connections). Reads are `recvfrom` and its
-kin, writes `sendto` and its kin."""
+Echo of 128 bytes, counted by `strace -c -f` on the server, handshakes included ({connections} connections). Reads are
+`recvfrom` and its kin, writes `sendto` and its kin."""
 CONNECTIONS = 20
 # depth: messages, goal for reads and writes each.
 WORK = {1: (40_000, 1.01), 16: (400_000, 0.15)}
