@@ -270,6 +270,40 @@ fn our_close_is_never_lost_in_a_reset() {
 }
 
 #[test]
+fn the_second_close_frame_ends_tcp_and_the_peer_is_not_waited_for() {
+    let server = builder().env("CLOSE_TIMEOUT", "1h").start();
+    let before = server.descriptors();
+    let mut clients: Vec<_> = (0..3).map(|_| server.websocket("/ws")).collect();
+    clients[0].send_bytes(&close(1000, ""));
+    clients[1].send_bytes(&[text("before"), close(1001, "")].concat());
+    clients[1].expect_frame(TEXT, b"before");
+    clients[2].send_bytes(&frame(true, CLOSE, &[]));
+    for (client, code) in clients[..2].iter_mut().zip([1000, 1001]) {
+        client.expect_close(code);
+        client.expect_eof();
+    }
+    clients[2].expect_frame(CLOSE, b"");
+    clients[2].expect_eof();
+    // All three peers have their end open, and nothing is left here but what they may keep for an hour.
+    server.wait_descriptors(before, DEADLINE);
+    drop(clients);
+}
+
+#[test]
+fn a_peer_that_sends_behind_its_close_frame_still_gets_ours() {
+    for front in Front::own(builder) {
+        let before = front.server().descriptors();
+        let mut client = front.websocket("/ws");
+        client.send_bytes(&[close(1000, ""), text("behind")].concat());
+        client.expect_close(1000);
+        client.expect_eof();
+        client.send_bytes(&text("later"));
+        drop(client);
+        front.server().wait_descriptors(before, DEADLINE);
+    }
+}
+
+#[test]
 fn a_peer_that_does_not_end_tcp_is_dropped_after_the_close_time() {
     for front in Front::own(|| builder().env("CLOSE_TIMEOUT", "300ms")) {
         let before = front.server().descriptors();

@@ -19,6 +19,8 @@ pub struct MemoryPeer {
     pub has_ended: bool,
     /// The peer has reset the connection: reads and writes fail.
     pub is_reset: bool,
+    /// Dropping the transport ends it in good order.
+    pub ends_by_drop: bool,
     /// The engine has ended its direction.
     pub engine_ended: bool,
     /// The engine has dropped the transport.
@@ -96,6 +98,10 @@ impl Transport for MemoryTransport {
         } else {
             Ok(taken)
         }
+    }
+
+    fn ends_by_drop(&self) -> bool {
+        self.peer().ends_by_drop
     }
 
     fn flush(&mut self) -> io::Result<bool> {

@@ -336,3 +336,6 @@ fn concerns_one_connection(error: &io::Error) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,7 @@ impl Session for Probe {
             let byte = input.remaining()[0];
             input.advance(1);
             match byte {
+                b'F' => cx.finish(CloseReason::peer(CloseCode::NORMAL, "asked to")),
                 b'Q' => cx.close(CloseReason::server(CloseCode::NORMAL, "asked to")),
                 b'A' => cx.abort(CloseReason::server(CloseCode::NORMAL, "asked to, now")),
                 b'L' => cx.set_deadline(Duration::from_secs(3_600)),
@@ -248,6 +249,46 @@ fn a_close_sends_its_last_words_then_ends_then_waits_for_the_peer() {
     bench.turn();
     assert!(seen(&peer).is_dropped);
     assert_eq!(bench.events(), ["open", "close", "released"]);
+}
+
+#[test]
+fn a_peer_that_is_done_is_not_waited_for() {
+    let mut bench = Bench::new(Limits::default());
+    let (key, peer) = bench.connect(usize::MAX);
+    at(&peer).ends_by_drop = true;
+    bench.send(key, &peer, b"xF");
+    assert_eq!(seen(&peer).from_engine, b"xbye");
+    assert!(seen(&peer).is_dropped && !seen(&peer).engine_ended);
+    assert_eq!(seen(&peer).reads, 1);
+    assert_eq!(bench.events(), ["open", "close", "released"]);
+    assert_eq!(bench.engine.next_due(), None, "no timer for the close time");
+}
+
+#[test]
+fn a_peer_that_is_done_is_waited_for_where_a_drop_could_lose_something() {
+    // The transport has a farewell of its own; the last words do not leave at once; bytes of the peer may be unread.
+    for (ends_by_drop, room, has_ended) in [
+        (false, usize::MAX, false),
+        (true, 2, false),
+        (true, usize::MAX, true),
+    ] {
+        let mut bench = Bench::new(Limits::default());
+        let (key, peer) = bench.connect(room);
+        at(&peer).ends_by_drop = ends_by_drop;
+        at(&peer).to_engine.extend(b"xxF");
+        bench
+            .edges
+            .push((key, Readiness::edge(true, false, has_ended)));
+        bench.turn();
+        assert!(!seen(&peer).is_dropped);
+        at(&peer).room = usize::MAX;
+        at(&peer).has_ended = true;
+        bench.edges.push((key, Readiness::edge(true, true, true)));
+        bench.turn();
+        assert_eq!(seen(&peer).from_engine, b"xxbye");
+        assert!(seen(&peer).engine_ended && seen(&peer).is_dropped);
+        assert_eq!(bench.events(), ["open", "close", "released"]);
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 use super::*;
+use crate::reactor::intake::intake_token;
 use crate::reactor::session::Context;
 use crate::reactor::transport::{Socket, Transport};
 use crate::websocket::protocol::Input;
+use mio::{Interest, Registry};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -59,6 +61,98 @@ impl Session for Probe {
     fn on_turn_end<T: Transport>(_: &mut Engine<Self, T>) {}
 
     fn recycle(_: &mut Shard, _: Vec<u8>) {}
+}
+
+/// A door that lets one in, tells what happens, and closes some time after somebody has woken the worker.
+#[derive(Debug)]
+struct Door {
+    listener: mio::net::TcpListener,
+    said: mpsc::Sender<&'static str>,
+    is_ready: bool,
+    end: Option<Tick>,
+}
+
+const DOOR: u32 = 7;
+
+impl Door {
+    fn say(&self, what: &'static str) {
+        self.said.send(what).expect("the test listens");
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.say("closed");
+    }
+}
+
+impl Intake<Probe> for Door {
+    fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.register(&mut self.listener, intake_token(DOOR), Interest::READABLE)
+    }
+
+    fn ready(&mut self, source: u32) {
+        assert_eq!(source, DOOR);
+        self.is_ready = true;
+    }
+
+    fn woken(&mut self, now: Tick) {
+        self.say("woken");
+        self.end = Some(now.after(Duration::from_millis(50)));
+    }
+
+    fn due(&self, now: Tick) -> Option<Tick> {
+        self.is_ready.then_some(now).or(self.end)
+    }
+
+    fn run(&mut self, now: Tick, open: &mut dyn FnMut(Stream, Probe)) -> ControlFlow<()> {
+        if std::mem::take(&mut self.is_ready) {
+            let (stream, _) = self.listener.accept().expect("somebody is there");
+            open(Stream::Plain(Socket::Tcp(stream)), Probe);
+            self.say("let in");
+        }
+        match self.end {
+            Some(end) if end.is_reached(now) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[test]
+fn an_intake_hears_of_edges_wake_ups_and_its_time_and_ends_when_it_says_so() {
+    let (keys, _told) = mpsc::channel();
+    let shard = Shard { number: b'0', keys };
+    let mut reactor =
+        Reactor::<Probe>::new(shard, Limits::default(), Clock::start(), 16).expect("reactor");
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let listener = mio::net::TcpListener::bind(any).expect("bound");
+    let address = listener.local_addr().expect("address");
+    let (said, hears) = mpsc::channel();
+    let door = Door {
+        listener,
+        said,
+        is_ready: false,
+        end: None,
+    };
+    reactor.set_intake(Box::new(door)).expect("registered");
+    let mailbox = reactor.mailbox();
+    let thread = thread::spawn(move || reactor.run());
+    let mut client = TcpStream::connect(address).expect("connected");
+    client.set_read_timeout(Some(DEADLINE)).expect("option");
+    client.write_all(b"a").expect("written");
+    expect(&mut client, b"0a");
+    mailbox.wake();
+    for what in ["let in", "woken", "closed"] {
+        assert_eq!(hears.recv_timeout(DEADLINE), Ok(what));
+    }
+    TcpStream::connect(address).expect_err("the door is closed");
+    client.write_all(b"b").expect("written");
+    expect(&mut client, b"0b");
+    let drain = Command::Drain(Duration::ZERO, Duration::from_secs(10));
+    mailbox.send(drain).expect("room");
+    expect(&mut client, b"bye");
+    drop(client);
+    thread.join().expect("no panic").expect("no error");
 }
 
 fn connected() -> (TcpStream, Stream) {
