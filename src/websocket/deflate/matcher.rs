@@ -1,0 +1,342 @@
+//! Finds repetitions in one message: which bytes stand for themselves, and which are copies of earlier ones.
+//!
+//! Greedy, with one look into a table for each position. The table is never cleared between messages: an entry of
+//! an earlier one lies further back than the message is long, so that a message is encoded the same whatever came before.
+
+use super::symbols::{
+    END_OF_BLOCK, FIRST_LENGTH, LENGTH_SYMBOL, LENGTHS, LITLEN_SYMBOLS, MATCH_BYTES_MAX,
+    MATCH_BYTES_MIN, distance_symbol,
+};
+
+/// Bits of the largest hash: its table (16 KiB) stays in the first cache.
+const HASH_BITS_MAX: u32 = 13;
+/// Bits of the smallest hash: a short message touches few lines of the table.
+const HASH_BITS_MIN: u32 = 8;
+/// Entries of the table.
+const STAMPS: usize = 1 << HASH_BITS_MAX;
+/// Bytes of the shortest copy that is looked for. One of three gains next to nothing.
+const COPY_BYTES_MIN: usize = 4;
+/// Bytes in a row without a copy after which one more byte is skipped at each look, and so on: what does not compress is
+/// soon passed.
+const PATIENCE_BYTES: usize = 64;
+/// The most tokens of a block: 32 KiB.
+const TOKENS_MAX: usize = 8192;
+/// Tokens that one look may add, at the longest skip.
+const STEP_TOKENS_MAX: usize = 2 + TOKENS_MAX / PATIENCE_BYTES;
+
+/// A symbol and its extra bits: `symbol | extra << EXTRA_SHIFT`. Symbols are numbered through: the distances follow the
+/// literals and lengths.
+pub(super) type Token = u32;
+/// Where the extra bits of a token begin.
+pub(super) const EXTRA_SHIFT: u32 = 16;
+/// Room for the symbols of both alphabets; a power of two, so that an index is bounded by a mask.
+pub(super) const SYMBOLS: usize = 512;
+/// The number of the first distance.
+pub(super) const FIRST_DISTANCE: usize = LITLEN_SYMBOLS;
+/// How often each symbol occurs.
+pub(super) type Counts = [u32; SYMBOLS];
+
+/// The symbol that a token begins with.
+#[inline]
+pub(super) const fn symbol_of(token: Token) -> usize {
+    token as usize & (SYMBOLS - 1)
+}
+
+/// The token of each length, counted from `MATCH_BYTES_MIN`.
+static LENGTH_TOKENS: [Token; 256] = {
+    let mut tokens = [0; 256];
+    let mut at = 0;
+    while at < tokens.len() {
+        let symbol = LENGTH_SYMBOL[at] as usize;
+        let extra = at + MATCH_BYTES_MIN - LENGTHS[symbol].0 as usize;
+        tokens[at] = ((FIRST_LENGTH + symbol) | (extra << EXTRA_SHIFT)) as Token;
+        at += 1;
+    }
+    tokens
+};
+
+/// What one block is made of.
+pub(super) struct Block {
+    tokens: Box<[Token; TOKENS_MAX]>,
+    len: usize,
+    /// The end of the block included.
+    pub(super) counts: Counts,
+}
+
+impl Block {
+    /// The tokens, without the end of the block.
+    pub(super) fn tokens(&self) -> &[Token] {
+        &self.tokens[..self.len]
+    }
+
+    fn clear(&mut self) {
+        self.len = 0;
+        self.counts.fill(0);
+        self.counts[END_OF_BLOCK] = 1;
+    }
+
+    #[inline(always)]
+    fn push(&mut self, token: Token) {
+        self.tokens[self.len % TOKENS_MAX] = token;
+        self.len += 1;
+        self.counts[symbol_of(token)] += 1;
+    }
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self {
+            tokens: Box::new([0; TOKENS_MAX]),
+            len: 0,
+            counts: [0; SYMBOLS],
+        }
+    }
+}
+
+/// The table, kept from message to message.
+pub(super) struct Matcher {
+    /// For each hash the stamp of the last place that had it, plus one. A stamp counts the bytes of all messages, and wraps.
+    stamps: Box<[u16; STAMPS]>,
+    /// The stamp of the next message's first byte.
+    next: u16,
+}
+
+impl Default for Matcher {
+    fn default() -> Self {
+        Self {
+            stamps: Box::new([0; STAMPS]),
+            next: 0,
+        }
+    }
+}
+
+impl Matcher {
+    /// The stamp of the first byte of a message of `len` bytes, which is to be parsed block by block.
+    pub(super) fn begin(&mut self, len: usize) -> u16 {
+        let len = u16::try_from(len).unwrap_or(u16::MAX);
+        if let Some(next) = self.next.checked_add(len) {
+            return std::mem::replace(&mut self.next, next);
+        }
+        self.stamps.fill(0);
+        self.next = len;
+        0
+    }
+
+    /// Makes a block of what stands at `start` and behind it, and says where the block ends. Copies reach back
+    /// `window_bytes` at the most.
+    pub(super) fn parse(
+        &mut self,
+        payload: &[u8],
+        start: usize,
+        first_stamp: u16,
+        window_bytes: u32,
+        block: &mut Block,
+    ) -> usize {
+        block.clear();
+        let bits = (payload.len().max(1).ilog2() + 1).clamp(HASH_BITS_MIN, HASH_BITS_MAX);
+        let mut at = start;
+        let mut missed = 0;
+        while let Some(word) = word_at(payload, at) {
+            if block.len + STEP_TOKENS_MAX > TOKENS_MAX {
+                return at;
+            }
+            let hash = (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize % STAMPS;
+            let stamp = first_stamp.wrapping_add(at as u16);
+            let past = u32::from(stamp.wrapping_sub(self.stamps[hash]));
+            self.stamps[hash] = stamp.wrapping_add(1);
+            // One branch for both questions: whether there is such a place, and whether it is the same there.
+            let is_out = u32::from(past >= window_bytes.min(at as u32));
+            let from = at - ((past + 1) & is_out.wrapping_sub(1)) as usize;
+            let Some(there) = word_at(payload, from) else {
+                break;
+            };
+            if there ^ word | is_out == 0 {
+                let length = COPY_BYTES_MIN
+                    + common_bytes(payload, from + COPY_BYTES_MIN, at + COPY_BYTES_MIN);
+                let (symbol, extra) = distance_symbol(past);
+                block.push(LENGTH_TOKENS[(length - MATCH_BYTES_MIN) % LENGTH_TOKENS.len()]);
+                block.push((FIRST_DISTANCE + symbol) as Token | extra << EXTRA_SHIFT);
+                at += length;
+                missed = 0;
+            } else {
+                block.push(word & 0xff);
+                at += 1;
+                missed += 1;
+                if missed >= PATIENCE_BYTES {
+                    let end = (at + missed / PATIENCE_BYTES).min(payload.len());
+                    payload[at..end]
+                        .iter()
+                        .for_each(|&byte| block.push(byte.into()));
+                    at = end;
+                }
+            }
+        }
+        payload[at..]
+            .iter()
+            .for_each(|&byte| block.push(byte.into()));
+        payload.len()
+    }
+}
+
+#[inline(always)]
+fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let word = bytes.get(at..)?.first_chunk()?;
+    Some(u32::from_le_bytes(*word))
+}
+
+/// How many bytes are the same from both places on, up to the end of the longest copy.
+#[inline(always)]
+fn common_bytes(bytes: &[u8], from: usize, at: usize) -> usize {
+    let (there, here) = (&bytes[from..], &bytes[at..]);
+    let most = here.len().min(MATCH_BYTES_MAX - COPY_BYTES_MIN);
+    let mut count = 0;
+    while count < most {
+        let (Some(a), Some(b)) = (chunk_at(there, count), chunk_at(here, count)) else {
+            let rest = here[count..most].iter().zip(&there[count..]);
+            return count + rest.take_while(|(a, b)| a == b).count();
+        };
+        let differing = a ^ b;
+        if differing != 0 {
+            return most.min(count + differing.trailing_zeros() as usize / 8);
+        }
+        count += size_of::<u128>();
+    }
+    most
+}
+
+#[inline(always)]
+fn chunk_at(bytes: &[u8], at: usize) -> Option<u128> {
+    let chunk = bytes.get(at..)?.first_chunk()?;
+    Some(u128::from_le_bytes(*chunk))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::deflate::symbols::DISTANCES;
+    use crate::websocket::deflate::test_data;
+    use proptest::prelude::*;
+
+    /// All tokens of a message, and how far back its copies reach.
+    fn tokens(matcher: &mut Matcher, payload: &[u8], window_bytes: u32) -> Vec<Token> {
+        let mut block = Block::default();
+        let first_stamp = matcher.begin(payload.len());
+        let (mut all, mut at) = (Vec::new(), 0);
+        while at < payload.len() {
+            let start = at;
+            at = matcher.parse(payload, at, first_stamp, window_bytes, &mut block);
+            assert!(at > start);
+            let mut counts = [0; SYMBOLS];
+            counts[END_OF_BLOCK] = 1;
+            block
+                .tokens()
+                .iter()
+                .for_each(|&token| counts[symbol_of(token)] += 1);
+            assert_eq!(counts, block.counts);
+            all.extend_from_slice(block.tokens());
+        }
+        all
+    }
+
+    /// What the tokens stand for, and their longest distance.
+    fn undone(tokens: &[Token]) -> (Vec<u8>, usize) {
+        let mut out = Vec::new();
+        let mut tokens = tokens.iter();
+        let mut longest = 0;
+        let extra = |token: Token, bits: u8| {
+            assert!(token >> EXTRA_SHIFT < 1 << bits);
+            (token >> EXTRA_SHIFT) as usize
+        };
+        while let Some(&token) = tokens.next() {
+            match symbol_of(token) {
+                literal @ 0..END_OF_BLOCK => out.push(literal as u8),
+                symbol => {
+                    let (base, bits) = LENGTHS[symbol - FIRST_LENGTH];
+                    let length = usize::from(base) + extra(token, bits);
+                    let &token = tokens.next().expect("a distance");
+                    let (base, bits) = DISTANCES[symbol_of(token) - FIRST_DISTANCE];
+                    let distance = usize::from(base) + extra(token, bits);
+                    longest = longest.max(distance);
+                    for _ in 0..length {
+                        out.push(out[out.len() - distance]);
+                    }
+                }
+            }
+        }
+        (out, longest)
+    }
+
+    #[test]
+    fn copies_reach_back_as_far_as_the_window_and_not_a_byte_further() {
+        let mut matcher = Matcher::default();
+        let word = b"a word that stands nowhere else";
+        for bits in 8..=15 {
+            for (past, is_found) in [(0, true), (1, false)] {
+                let window = 1 << bits;
+                let gap = test_data::noise(window + past - word.len());
+                let payload = [word, &gap[..], word].concat();
+                let (out, longest) = undone(&tokens(&mut matcher, &payload, window as u32));
+                assert!(out == payload);
+                assert_eq!(longest == window, is_found, "{longest} of {window}");
+            }
+        }
+    }
+
+    #[test]
+    fn copies_are_as_long_as_they_may_be() {
+        let mut matcher = Matcher::default();
+        for len in [4, 5, 19, 20, 21, 257, 258, 262, 516, 5_160] {
+            let payload = vec![7; 1 + len];
+            let all = tokens(&mut matcher, &payload, 1 << 15);
+            assert_eq!(
+                undone(&all),
+                (payload, if len > 258 { 258 } else { 1 }),
+                "{len}"
+            );
+            assert_eq!(all.len(), 1 + 2 * len.div_ceil(MATCH_BYTES_MAX), "{len}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_messages_before_is_seen() {
+        let mut used = Matcher::default();
+        let mut sizes = [128, 40_000, 7, 65_535, 65_536, 1_000, 200_000, 3, 30_000]
+            .iter()
+            .cycle();
+        for round in 0..200 {
+            let payload = test_data::json(sizes.next().expect("endless") + round);
+            let all = tokens(&mut used, &payload, 1 << 15);
+            assert!(
+                all == tokens(&mut Matcher::default(), &payload, 1 << 15),
+                "{round}"
+            );
+            assert!(undone(&all).0 == payload);
+        }
+    }
+
+    #[test]
+    fn what_does_not_compress_is_passed_in_growing_steps() {
+        let payload = test_data::noise(100_000);
+        let mut matcher = Matcher::default();
+        assert_eq!(tokens(&mut matcher, &payload, 1 << 15).len(), payload.len());
+        let seen = matcher.stamps.iter().filter(|&&stamp| stamp != 0).count();
+        assert!(seen < STAMPS * 9 / 10, "{seen}");
+    }
+
+    proptest! {
+        #![proptest_config(crate::websocket::properties(100))]
+
+        #[test]
+        fn tokens_stand_for_the_message(
+            payloads in proptest::collection::vec(test_data::repetitive(20_000), 1..8),
+            bits in 8u32..=15,
+        ) {
+            let mut matcher = Matcher::default();
+            for payload in payloads {
+                let (out, longest) = undone(&tokens(&mut matcher, &payload, 1 << bits));
+                prop_assert!(out == payload);
+                prop_assert!(longest <= 1 << bits);
+            }
+        }
+    }
+}
