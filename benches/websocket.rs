@@ -17,7 +17,7 @@ const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const CONFIG: Config = Config {
     message_bytes_max: 1 << 20,
     compression_bytes_min: 32,
-    compression_level: 6,
+    compression_level: 1,
 };
 const NO_TAKEOVER: DeflateParams = DeflateParams {
     server_no_context_takeover: true,

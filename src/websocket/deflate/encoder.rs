@@ -10,7 +10,7 @@ use super::writer::{BitWriter, Codes, Full, SLACK_BYTES};
 use std::fmt;
 
 /// Messages shorter than this are written in the fixed codes: to make codes of their own takes longer than all the rest.
-const OWN_CODES_BYTES_MIN: usize = 512;
+const OWN_CODES_BYTES_MIN: usize = 256;
 /// The header of a stored block that is not the final one (RFC 1951 section 3.2.3).
 const STORED_BLOCK: u32 = 0b000;
 

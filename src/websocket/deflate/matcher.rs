@@ -1,7 +1,8 @@
 //! Finds repetitions in one message: which bytes stand for themselves, and which are copies of earlier ones.
 //!
-//! Greedy, with one look into a table for each position. The table is never cleared between messages: an entry of
-//! an earlier one lies further back than the message is long, so that a message is encoded the same whatever came before.
+//! One look into a table for each position, and one more behind a short copy, which a longer one may replace. The table
+//! is not cleared for each message: what one before left in it lies further back than the message at hand is long, so
+//! that a message is encoded the same whatever came before.
 
 use super::symbols::{
     END_OF_BLOCK, FIRST_LENGTH, LENGTH_SYMBOL, LENGTHS, LITLEN_SYMBOLS, MATCH_BYTES_MAX,
@@ -12,17 +13,23 @@ use super::symbols::{
 const HASH_BITS_MAX: u32 = 13;
 /// Bits of the smallest hash: a short message touches few lines of the table.
 const HASH_BITS_MIN: u32 = 8;
+/// Bytes that are looked at at once.
+const WORD_BYTES: usize = size_of::<u64>();
+/// Spreads a word over the table: an odd number without a pattern.
+const HASH_FACTOR: u64 = 0x9e37_79b1_85eb_ca87;
 /// Entries of the table.
 const STAMPS: usize = 1 << HASH_BITS_MAX;
-/// Bytes of the shortest copy that is looked for. One of three gains next to nothing.
-const COPY_BYTES_MIN: usize = 4;
+/// Bytes of the shortest copy that is looked for. Shorter ones take more time and, far back, more bits than literals do.
+const COPY_BYTES_MIN: usize = 5;
+/// A copy of fewer bytes gives way to a longer one that begins a byte later.
+const GOOD_COPY_BYTES: usize = 12;
 /// Bytes in a row without a copy after which one more byte is skipped at each look, and so on: what does not compress is
 /// soon passed.
 const PATIENCE_BYTES: usize = 64;
 /// The most tokens of a block: 32 KiB.
 const TOKENS_MAX: usize = 8192;
-/// Tokens that one look may add, at the longest skip.
-const STEP_TOKENS_MAX: usize = 2 + TOKENS_MAX / PATIENCE_BYTES;
+/// Tokens that one look adds at most, at the longest skip, and those behind the last look.
+const STEP_TOKENS_MAX: usize = 2 + TOKENS_MAX / PATIENCE_BYTES + WORD_BYTES;
 
 /// A symbol and its extra bits: `symbol | extra << EXTRA_SHIFT`. Symbols are numbered through: the distances follow the
 /// literals and lengths.
@@ -81,6 +88,13 @@ impl Block {
         self.len += 1;
         self.counts[symbol_of(token)] += 1;
     }
+
+    #[inline(always)]
+    fn push_copy(&mut self, copy: &Copy) {
+        let (symbol, extra) = distance_symbol(copy.past);
+        self.push(LENGTH_TOKENS[(copy.length - MATCH_BYTES_MIN) % LENGTH_TOKENS.len()]);
+        self.push((FIRST_DISTANCE + symbol) as Token | (extra << EXTRA_SHIFT));
+    }
 }
 
 impl Default for Block {
@@ -91,6 +105,13 @@ impl Default for Block {
             counts: [0; SYMBOLS],
         }
     }
+}
+
+/// Bytes that stand somewhere before.
+struct Copy {
+    length: usize,
+    /// How far back, less 1.
+    past: u32,
 }
 
 /// The table, kept from message to message.
@@ -133,42 +154,38 @@ impl Matcher {
         block: &mut Block,
     ) -> usize {
         block.clear();
-        let bits = (payload.len().max(1).ilog2() + 1).clamp(HASH_BITS_MIN, HASH_BITS_MAX);
+        let hash_bits = (payload.len().max(1).ilog2() + 1).clamp(HASH_BITS_MIN, HASH_BITS_MAX);
+        let mut find = |at| self.find(payload, at, first_stamp, hash_bits, window_bytes);
+        let end = (payload.len() + 1).saturating_sub(WORD_BYTES);
         let mut at = start;
         let mut missed = 0;
-        while let Some(word) = word_at(payload, at) {
+        while at < end {
             if block.len + STEP_TOKENS_MAX > TOKENS_MAX {
                 return at;
             }
-            let hash = (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize % STAMPS;
-            let stamp = first_stamp.wrapping_add(at as u16);
-            let past = u32::from(stamp.wrapping_sub(self.stamps[hash]));
-            self.stamps[hash] = stamp.wrapping_add(1);
-            // One branch for both questions: whether there is such a place, and whether it is the same there.
-            let is_out = u32::from(past >= window_bytes.min(at as u32));
-            let from = at - ((past + 1) & is_out.wrapping_sub(1)) as usize;
-            let Some(there) = word_at(payload, from) else {
-                break;
-            };
-            if there ^ word | is_out == 0 {
-                let length = COPY_BYTES_MIN
-                    + common_bytes(payload, from + COPY_BYTES_MIN, at + COPY_BYTES_MIN);
-                let (symbol, extra) = distance_symbol(past);
-                block.push(LENGTH_TOKENS[(length - MATCH_BYTES_MIN) % LENGTH_TOKENS.len()]);
-                block.push((FIRST_DISTANCE + symbol) as Token | extra << EXTRA_SHIFT);
-                at += length;
-                missed = 0;
-            } else {
-                block.push(word & 0xff);
-                at += 1;
-                missed += 1;
-                if missed >= PATIENCE_BYTES {
-                    let end = (at + missed / PATIENCE_BYTES).min(payload.len());
-                    payload[at..end]
-                        .iter()
-                        .for_each(|&byte| block.push(byte.into()));
-                    at = end;
+            if let Some(mut copy) = find(at) {
+                if copy.length < GOOD_COPY_BYTES
+                    && let Some(next) = find(at + 1)
+                    && next.length > copy.length
+                {
+                    block.push(payload[at].into());
+                    at += 1;
+                    copy = next;
                 }
+                block.push_copy(&copy);
+                at += copy.length;
+                missed = 0;
+                continue;
+            }
+            block.push(payload[at].into());
+            at += 1;
+            missed += 1;
+            if missed >= PATIENCE_BYTES {
+                let next = end.min(at + missed / PATIENCE_BYTES);
+                payload[at..next]
+                    .iter()
+                    .for_each(|&byte| block.push(byte.into()));
+                at = next;
             }
         }
         payload[at..]
@@ -176,12 +193,41 @@ impl Matcher {
             .for_each(|&byte| block.push(byte.into()));
         payload.len()
     }
+
+    /// The copy that the bytes at `at` may be; and these become what later ones may be copies of.
+    #[inline(always)]
+    fn find(
+        &mut self,
+        payload: &[u8],
+        at: usize,
+        first_stamp: u16,
+        hash_bits: u32,
+        window_bytes: u32,
+    ) -> Option<Copy> {
+        let word = word_at(payload, at)?;
+        let hash = (word.wrapping_mul(HASH_FACTOR) >> (u64::BITS - hash_bits)) as usize % STAMPS;
+        let stamp = first_stamp.wrapping_add(at as u16);
+        let past = u32::from(stamp.wrapping_sub(self.stamps[hash]));
+        self.stamps[hash] = stamp.wrapping_add(1);
+        // One branch for both questions: whether there is such a place, and whether the same stands there.
+        let is_out = u32::from(past >= window_bytes.min(at as u32));
+        let from = at - ((past + 1) & is_out.wrapping_sub(1)) as usize;
+        if (word_at(payload, from)? ^ word) | u64::from(is_out) != 0 {
+            return None;
+        }
+        let (from_more, at_more) = (from + COPY_BYTES_MIN, at + COPY_BYTES_MIN);
+        Some(Copy {
+            length: COPY_BYTES_MIN + common_bytes(payload, from_more, at_more),
+            past,
+        })
+    }
 }
 
+/// The bytes of the shortest copy, and others behind them dropped.
 #[inline(always)]
-fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let word = bytes.get(at..)?.first_chunk()?;
-    Some(u32::from_le_bytes(*word))
+fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let word = bytes.get(at..)?.first_chunk::<WORD_BYTES>()?;
+    Some(u64::from_le_bytes(*word) << (8 * (WORD_BYTES - COPY_BYTES_MIN)))
 }
 
 /// How many bytes are the same from both places on, up to the end of the longest copy.
@@ -285,7 +331,7 @@ mod tests {
     #[test]
     fn copies_are_as_long_as_they_may_be() {
         let mut matcher = Matcher::default();
-        for len in [4, 5, 19, 20, 21, 257, 258, 262, 516, 5_160] {
+        for len in [8, 19, 20, 21, 22, 257, 258, 266, 516, 5_160] {
             let payload = vec![7; 1 + len];
             let all = tokens(&mut matcher, &payload, 1 << 15);
             assert_eq!(

@@ -61,7 +61,6 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Writes all symbols.
-    #[inline(never)]
     pub(super) fn tokens(&mut self, tokens: &[Token], codes: &Codes) -> Result<(), Full> {
         // Two have 56 bits at the most: a length and a distance with their longest words.
         let (pairs, rest) = tokens.as_chunks::<2>();
