@@ -8,6 +8,7 @@ mod header;
 mod huffman;
 mod matcher;
 mod symbols;
+mod tokens;
 mod writer;
 
 pub(crate) use encoder::Encoder;

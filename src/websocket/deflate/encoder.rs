@@ -4,8 +4,9 @@
 //! leaves out the rest (RFC 7692 section 7.2.1).
 
 use super::header::{self, FIXED};
-use super::matcher::{Block, Matcher};
+use super::matcher::Matcher;
 use super::symbols::END_OF_BLOCK;
+use super::tokens::Block;
 use super::writer::{BitWriter, Codes, Full, SLACK_BYTES};
 use std::fmt;
 

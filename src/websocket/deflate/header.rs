@@ -1,13 +1,14 @@
 //! How a block begins: which codes it is written in (RFC 1951 sections 3.2.6 and 3.2.7).
 
-use super::huffman;
-use super::matcher::{Counts, FIRST_DISTANCE, SYMBOLS};
+use super::huffman::{self, Code};
 use super::symbols::{
     CODE_BITS_MAX, CODE_LENGTH_ORDER, CODE_LENGTH_SYMBOLS, DISTANCE_LENGTHS_MAX, DISTANCE_SYMBOLS,
     DISTANCES, FIRST_LENGTH, FIXED_DISTANCE_BITS, LENGTHS, LITLEN_LENGTHS_MAX, LITLEN_SYMBOLS,
     fixed_litlen_bits,
 };
+use super::tokens::{Counts, FIRST_DISTANCE, SYMBOLS};
 use super::writer::{BitWriter, Codes, Full, code};
+use std::ops::Range;
 
 /// `BFINAL` and `BTYPE` of blocks that are not the last one, as they are written (section 3.2.3).
 const FIXED_BLOCK: u32 = 0b010;
@@ -18,6 +19,9 @@ pub(super) const BLOCK_BITS: u32 = 3;
 const HEAD_BITS: u32 = 5 + 5 + 4;
 /// The longest word of the code that code lengths are written in.
 const CODE_LENGTH_BITS_MAX: usize = 7;
+/// How many lengths of that code are listed at the least, and the bits of each.
+const LISTED_MIN: usize = 4;
+const LISTED_BITS: u32 = 3;
 /// Code lengths of both alphabets.
 const LENGTHS_MAX: usize = LITLEN_LENGTHS_MAX + DISTANCE_LENGTHS_MAX;
 /// The symbols that repeat: the length before them 3 to 6 times, and zero 3 to 10 and 11 to 138 times.
@@ -52,17 +56,6 @@ pub(super) static FIXED: Codes = {
     codes
 };
 
-/// The lengths of the fixed code of literals and lengths.
-static FIXED_LITLEN: [u8; LITLEN_SYMBOLS] = {
-    let mut lengths = [0; LITLEN_SYMBOLS];
-    let mut symbol = 0;
-    while symbol < LITLEN_SYMBOLS {
-        lengths[symbol] = fixed_litlen_bits(symbol);
-        symbol += 1;
-    }
-    lengths
-};
-
 const fn litlen_extra_bits(symbol: usize) -> u8 {
     if symbol < FIRST_LENGTH {
         0
@@ -83,50 +76,47 @@ pub(super) fn begin_dynamic(
     codes: &mut Codes,
     out: &mut BitWriter<'_>,
 ) -> Result<bool, Full> {
-    let (litlen_counts, rest) = counts.split_first_chunk::<LITLEN_SYMBOLS>().expect("more");
-    let distance_counts = rest.first_chunk::<DISTANCE_SYMBOLS>().expect("more");
-    let (litlen, litlen_per_length) = huffman::lengths(litlen_counts, CODE_BITS_MAX);
-    let (distance, distance_per_length) = huffman::lengths(distance_counts, CODE_BITS_MAX);
-    let head = Head::new(&litlen, &distance);
-    let distances: u32 = distance_counts.iter().sum();
-    let fixed = weight(litlen_counts, &FIXED_LITLEN) + distances * u32::from(FIXED_DISTANCE_BITS);
-    let own = weight(litlen_counts, &litlen) + weight(distance_counts, &distance);
-    if own + head.bits() >= fixed {
+    let (litlen_counts, rest) = counts
+        .split_first_chunk::<LITLEN_SYMBOLS>()
+        .expect("all symbols are counted");
+    let distance_counts = rest
+        .first_chunk::<DISTANCE_SYMBOLS>()
+        .expect("all symbols are counted");
+    let litlen = Code::new(litlen_counts, CODE_BITS_MAX);
+    let distance = Code::new(distance_counts, CODE_BITS_MAX);
+    let head = Head::new(&litlen.lengths, &distance.lengths);
+    if head.bits() + litlen.weight + distance.weight >= fixed_weight(counts) {
         return Ok(false);
     }
     head.write(out)?;
-    let words = huffman::words(&litlen, &litlen_per_length);
-    for (symbol, (&word, &bits)) in words[..LITLEN_LENGTHS_MAX].iter().zip(&litlen).enumerate() {
+    for (symbol, word, bits) in litlen.words() {
         codes[symbol] = code(word, bits, litlen_extra_bits(symbol));
     }
-    let words = huffman::words(&distance, &distance_per_length);
-    let codes = &mut codes[FIRST_DISTANCE..];
-    for (((code_, &word), &bits), &(_, extra)) in
-        codes.iter_mut().zip(&words).zip(&distance).zip(&DISTANCES)
-    {
-        *code_ = code(word, bits, extra);
+    for (symbol, word, bits) in distance.words() {
+        codes[FIRST_DISTANCE + symbol] = code(word, bits, DISTANCES[symbol].1);
     }
     Ok(true)
 }
 
-/// Bits of all symbols, extra ones not counted.
-fn weight<const N: usize>(counts: &[u32; N], lengths: &[u8; N]) -> u32 {
-    let bits = |(&count, &length): (&u32, &u8)| count * u32::from(length);
-    counts.iter().zip(lengths).map(bits).sum()
+/// Bits of all symbols in the fixed codes, extra ones not counted.
+fn fixed_weight(counts: &Counts) -> u32 {
+    let sum = |symbols: Range<usize>| counts[symbols].iter().sum::<u32>();
+    8 * sum(0..144)
+        + 9 * sum(144..256)
+        + 7 * sum(256..280)
+        + 8 * sum(280..FIRST_DISTANCE)
+        + u32::from(FIXED_DISTANCE_BITS) * sum(FIRST_DISTANCE..SYMBOLS)
 }
 
 /// The code lengths of a block, as they are written.
 struct Head {
     litlen_lengths: usize,
     distance_lengths: usize,
-    /// Symbols and what their extra bits say.
-    items: [(u8, u8); LENGTHS_MAX],
-    items_len: usize,
-    counts: [u32; CODE_LENGTH_SYMBOLS],
-    /// The code of these symbols.
-    lengths: [u8; CODE_LENGTH_SYMBOLS],
-    words: [u16; CODE_LENGTH_SYMBOLS],
-    lengths_len: usize,
+    items: Items,
+    /// The code that the items are written in.
+    code: Code<CODE_LENGTH_SYMBOLS>,
+    /// How many of its lengths are listed.
+    listed: usize,
 }
 
 impl Head {
@@ -137,29 +127,68 @@ impl Head {
         all[..litlen.len()].copy_from_slice(litlen);
         let all = &mut all[..litlen.len() + distance.len()];
         all[litlen.len()..].copy_from_slice(distance);
-        let mut head = Self {
+        let mut items = Items::default();
+        for run in all.chunk_by(|a, b| a == b) {
+            items.push_run(run[0], run.len());
+        }
+        let code = Code::new(&items.counts, CODE_LENGTH_BITS_MAX);
+        let is_used = |&symbol: &u8| code.lengths[usize::from(symbol)] != 0;
+        let last = CODE_LENGTH_ORDER.iter().rposition(is_used);
+        Self {
             litlen_lengths: litlen.len(),
             distance_lengths: distance.len(),
-            items: [(0, 0); LENGTHS_MAX],
-            items_len: 0,
-            counts: [0; CODE_LENGTH_SYMBOLS],
-            lengths: [0; CODE_LENGTH_SYMBOLS],
-            words: [0; CODE_LENGTH_SYMBOLS],
-            lengths_len: 0,
-        };
-        for run in all.chunk_by(|a, b| a == b) {
-            head.push_run(run[0], run.len());
+            listed: last.map_or(0, |last| last + 1).max(LISTED_MIN),
+            items,
+            code,
         }
-        let (lengths, per_length) = huffman::lengths(&head.counts, CODE_LENGTH_BITS_MAX);
-        head.lengths_len = CODE_LENGTH_ORDER
-            .iter()
-            .rposition(|&symbol| lengths[usize::from(symbol)] != 0)
-            .map_or(4, |last| 4.max(last + 1));
-        head.words = huffman::words(&lengths, &per_length);
-        head.lengths = lengths;
-        head
     }
 
+    /// How many bits `write` writes, without those that begin any block.
+    fn bits(&self) -> u32 {
+        let repeats = &self.items.counts[usize::from(REPEAT)..];
+        let extra = repeats.iter().zip(REPEAT_BITS);
+        HEAD_BITS
+            + LISTED_BITS * self.listed as u32
+            + self.code.weight
+            + extra.map(|(count, bits)| count * bits).sum::<u32>()
+    }
+
+    fn write(&self, out: &mut BitWriter<'_>) -> Result<(), Full> {
+        out.put(DYNAMIC_BLOCK, BLOCK_BITS);
+        out.put((self.litlen_lengths - FIRST_LENGTH) as u32, 5);
+        out.put(self.distance_lengths as u32 - 1, 5);
+        out.put((self.listed - LISTED_MIN) as u32, 4);
+        for &symbol in &CODE_LENGTH_ORDER[..self.listed] {
+            out.flush()?;
+            let length = self.code.lengths[usize::from(symbol)];
+            out.put(length.into(), LISTED_BITS);
+        }
+        let mut codes = [(0, 0); CODE_LENGTH_SYMBOLS];
+        for (symbol, word, bits) in self.code.words() {
+            codes[symbol] = (word, bits);
+        }
+        for &(symbol, extra) in &self.items.list[..self.items.len] {
+            out.flush()?;
+            let (word, bits) = codes[usize::from(symbol)];
+            out.put(word.into(), bits.into());
+            if symbol >= REPEAT {
+                out.put(extra.into(), REPEAT_BITS[usize::from(symbol - REPEAT)]);
+            }
+        }
+        out.flush()
+    }
+}
+
+/// Code lengths, runs of the same one put together.
+struct Items {
+    /// Symbols, and what their extra bits say.
+    list: [(u8, u8); LENGTHS_MAX],
+    len: usize,
+    /// How often each symbol occurs.
+    counts: [u32; CODE_LENGTH_SYMBOLS],
+}
+
+impl Items {
     fn push_run(&mut self, length: u8, count: usize) {
         let mut left = count;
         if length != 0 {
@@ -167,57 +196,32 @@ impl Head {
             left -= 1;
         }
         while left > 0 {
-            let taken = match (length, left) {
-                (0, 11..) => left.min(138),
-                (0, 3..) => left,
-                (_, 3..) => left.min(6),
-                _ => 1,
+            let (symbol, least, most) = match (length, left) {
+                (0, 11..) => (MANY_ZEROS, 11, 138),
+                (0, 3..) => (ZEROS, 3, 10),
+                (_, 3..) => (REPEAT, 3, 6),
+                _ => (length, 1, 1),
             };
-            match (length, taken) {
-                (0, 11..) => self.push(MANY_ZEROS, taken - 11),
-                (0, 3..) => self.push(ZEROS, taken - 3),
-                (_, 3..) => self.push(REPEAT, taken - 3),
-                _ => self.push(length, 0),
-            }
+            let taken = left.min(most);
+            self.push(symbol, taken - least);
             left -= taken;
         }
     }
 
     fn push(&mut self, symbol: u8, extra: usize) {
-        self.items[self.items_len] = (symbol, extra as u8);
-        self.items_len += 1;
+        self.list[self.len] = (symbol, extra as u8);
+        self.len += 1;
         self.counts[usize::from(symbol)] += 1;
     }
+}
 
-    /// How many bits `write` writes, without those that begin any block.
-    fn bits(&self) -> u32 {
-        let repeats = &self.counts[usize::from(REPEAT)..];
-        let extra: u32 = repeats
-            .iter()
-            .zip(REPEAT_BITS)
-            .map(|(count, bits)| count * bits)
-            .sum();
-        HEAD_BITS + 3 * self.lengths_len as u32 + weight(&self.counts, &self.lengths) + extra
-    }
-
-    fn write(&self, out: &mut BitWriter<'_>) -> Result<(), Full> {
-        out.put(DYNAMIC_BLOCK, BLOCK_BITS);
-        out.put((self.litlen_lengths - FIRST_LENGTH) as u32, 5);
-        out.put(self.distance_lengths as u32 - 1, 5);
-        out.put(self.lengths_len as u32 - 4, 4);
-        for &symbol in &CODE_LENGTH_ORDER[..self.lengths_len] {
-            out.flush()?;
-            out.put(u32::from(self.lengths[usize::from(symbol)]), 3);
+impl Default for Items {
+    fn default() -> Self {
+        Self {
+            list: [(0, 0); LENGTHS_MAX],
+            len: 0,
+            counts: [0; CODE_LENGTH_SYMBOLS],
         }
-        for &(symbol, extra) in &self.items[..self.items_len] {
-            out.flush()?;
-            let bits = u32::from(self.lengths[usize::from(symbol)]);
-            out.put(u32::from(self.words[usize::from(symbol)]), bits);
-            if symbol >= REPEAT {
-                out.put(u32::from(extra), REPEAT_BITS[usize::from(symbol - REPEAT)]);
-            }
-        }
-        out.flush()
     }
 }
 
@@ -230,6 +234,7 @@ fn used(lengths: &[u8], least: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::websocket::deflate::symbols::END_OF_BLOCK;
 
     /// How many bits are written is foretold to the bit: the choice between the codes rests on it.
     #[test]
@@ -264,23 +269,50 @@ mod tests {
     fn runs_of_every_length_are_written_whole() {
         for length in [0, 7] {
             for count in 1..=LENGTHS_MAX {
-                let mut head = Head::new(&[0; LITLEN_SYMBOLS], &[0; DISTANCE_SYMBOLS]);
-                head.items_len = 0;
-                head.push_run(length, count);
-                let items = &head.items[..head.items_len];
-                let repeated = items.iter().map(|&(symbol, extra)| match symbol {
-                    REPEAT => 3 + usize::from(extra),
-                    ZEROS => 3 + usize::from(extra),
+                let mut items = Items::default();
+                items.push_run(length, count);
+                let list = &items.list[..items.len];
+                let repeated = list.iter().map(|&(symbol, extra)| match symbol {
+                    REPEAT | ZEROS => 3 + usize::from(extra),
                     MANY_ZEROS => 11 + usize::from(extra),
                     _ => 1,
                 });
                 assert_eq!(repeated.sum::<usize>(), count, "{length} {count}");
-                assert!(
-                    length == 0 || items[0] == (length, 0),
-                    "nothing to repeat before it"
-                );
-                assert!(items.len() <= 1 + count.div_ceil(if length == 0 { 138 } else { 6 }) + 2);
+                assert!(length == 0 || list[0] == (length, 0), "nothing to repeat");
+                let most = if length == 0 { 138 } else { 6 };
+                assert!(list.len() <= 3 + count / most, "{length} {count}");
             }
         }
+    }
+
+    /// A block in codes of its own is taken where it is smaller by one bit, and not where it is as long.
+    #[test]
+    fn the_shorter_codes_are_taken() {
+        let mut taken = [0, 0];
+        for len in 1..400u32 {
+            let mut counts = [0; SYMBOLS];
+            counts[END_OF_BLOCK] = 1;
+            (0..len).for_each(|n| counts[(n * n % 31) as usize] += 1);
+            let mut out = [0; 1_000];
+            let mut writer = BitWriter::new(&mut out);
+            let mut codes = FIXED;
+            let is_own = begin_dynamic(&counts, &mut codes, &mut writer).expect("room");
+            let weight = |codes: &Codes| {
+                let bits = codes.iter().map(|code| code >> 16 & 0x1f);
+                bits.zip(&counts)
+                    .map(|(bits, count)| bits * count)
+                    .sum::<u32>()
+            };
+            let own = writer.written_bits() + weight(&codes);
+            let fixed = BLOCK_BITS + weight(&FIXED);
+            assert_eq!(fixed_weight(&counts), weight(&FIXED));
+            assert!(if is_own {
+                own < fixed
+            } else {
+                writer.written_bits() == 0
+            });
+            taken[usize::from(is_own)] += 1;
+        }
+        assert!(taken.iter().all(|&count| count > 20), "{taken:?}");
     }
 }

@@ -9,40 +9,73 @@ const SYMBOL_BITS: u32 = 9;
 const DEPTHS: usize = 34;
 
 /// How many words of each length a code has.
-pub(super) type PerLength = [u32; DEPTHS];
+type PerLength = [u32; DEPTHS];
 
-/// The lengths of words for symbols that occur as often as `counts` says, of `bits_max` at the most; 0 for a symbol
-/// that does not occur. A code has two words at least: some decoders refuse one that is not complete.
-pub(super) fn lengths<const N: usize>(counts: &[u32; N], bits_max: usize) -> ([u8; N], PerLength) {
-    const { assert!(N <= ALPHABET_MAX) };
-    let mut lengths = [0; N];
-    let mut sorted = [0; N];
-    let mut used = 0;
-    for (symbol, &count) in counts.iter().enumerate() {
-        sorted[used] = count << SYMBOL_BITS | symbol as u32;
-        used += usize::from(count != 0);
+/// A code for `N` symbols.
+pub(super) struct Code<const N: usize> {
+    /// Bits of the word of each symbol; 0 where it has none.
+    pub(super) lengths: [u8; N],
+    per_length: PerLength,
+    /// Bits of all words, each as often as it occurs.
+    pub(super) weight: u32,
+}
+
+impl<const N: usize> Code<N> {
+    /// A code of least redundancy for symbols that occur as often as `counts` says, with words of at most `bits_max` bits.
+    /// It has two words at least: some decoders refuse a code that is not complete.
+    pub(super) fn new(counts: &[u32; N], bits_max: usize) -> Self {
+        const { assert!(N <= ALPHABET_MAX) };
+        let mut code = Self {
+            lengths: [0; N],
+            per_length: [0; DEPTHS],
+            weight: 0,
+        };
+        let mut sorted = [0; N];
+        let mut used = 0;
+        for (symbol, &count) in counts.iter().enumerate() {
+            sorted[used] = count << SYMBOL_BITS | symbol as u32;
+            used += usize::from(count != 0);
+        }
+        if used < 2 {
+            let only = if used == 0 { 0 } else { symbol_of(sorted[0]) };
+            code.lengths[only] = 1;
+            code.lengths[usize::from(only == 0)] = 1;
+            code.per_length[1] = 2;
+            code.weight = counts[only];
+            return code;
+        }
+        let sorted = &mut sorted[..used];
+        sorted.sort_unstable();
+        leaves_per_depth(sorted, &mut code.per_length);
+        restrict(&mut code.per_length, bits_max);
+        let mut rest = &*sorted;
+        for (length, &count) in code.per_length.iter().enumerate().rev() {
+            let (these, shorter) = rest.split_at(count as usize);
+            for &entry in these {
+                code.lengths[symbol_of(entry)] = length as u8;
+                code.weight += (entry >> SYMBOL_BITS) * length as u32;
+            }
+            rest = shorter;
+        }
+        code
     }
-    let mut per_length = [0; DEPTHS];
-    if used < 2 {
-        let only = if used == 0 { 0 } else { symbol_of(sorted[0]) };
-        lengths[only] = 1;
-        lengths[usize::from(only == 0)] = 1;
-        per_length[1] = 2;
-        return (lengths, per_length);
+
+    /// Every symbol that has a word, the word with its first bit lowest, as it is written, and the word's length.
+    #[inline(always)]
+    pub(super) fn words(&self) -> impl Iterator<Item = (usize, u16, u8)> {
+        let mut next = [0u16; CODE_BITS_MAX + 1];
+        for length in 1..CODE_BITS_MAX {
+            next[length + 1] = (next[length] + self.per_length[length] as u16) << 1;
+        }
+        let lengths = self.lengths.iter().enumerate();
+        let used = lengths.filter(|&(_, &length)| length != 0);
+        used.map(move |(symbol, &length)| {
+            let next = &mut next[usize::from(length) & CODE_BITS_MAX];
+            let word = reversed(*next, length);
+            *next += 1;
+            (symbol, word, length)
+        })
     }
-    let sorted = &mut sorted[..used];
-    sorted.sort_unstable();
-    leaves_per_depth(sorted, &mut per_length);
-    restrict(&mut per_length, bits_max);
-    let mut rest = &*sorted;
-    for (length, &count) in per_length.iter().enumerate().rev() {
-        let (these, shorter) = rest.split_at(count as usize);
-        these
-            .iter()
-            .for_each(|&entry| lengths[symbol_of(entry)] = length as u8);
-        rest = shorter;
-    }
-    (lengths, per_length)
 }
 
 const fn symbol_of(entry: u32) -> usize {
@@ -109,23 +142,6 @@ fn restrict(per_length: &mut PerLength, bits_max: usize) {
     }
 }
 
-/// The words of the code with these lengths, each with its first bit lowest, as it is written.
-pub(super) fn words<const N: usize>(lengths: &[u8; N], per_length: &PerLength) -> [u16; N] {
-    let mut next = [0u16; CODE_BITS_MAX + 1];
-    for length in 1..CODE_BITS_MAX {
-        next[length + 1] = (next[length] + per_length[length] as u16) << 1;
-    }
-    let mut words = [0; N];
-    for (word, &length) in words.iter_mut().zip(lengths) {
-        if length != 0 {
-            let next = &mut next[usize::from(length)];
-            *word = reversed(*next, length);
-            *next += 1;
-        }
-    }
-    words
-}
-
 /// The lowest `length` bits of `word`, first to last; `length` is 1 to 16.
 pub(super) const fn reversed(word: u16, length: u8) -> u16 {
     word.reverse_bits() >> (u16::BITS - length as u32)
@@ -137,14 +153,6 @@ mod tests {
     use proptest::prelude::*;
     use std::cmp::Reverse;
     use std::collections::BinaryHeap;
-
-    fn cost<const N: usize>(counts: &[u32; N], lengths: &[u8; N]) -> u32 {
-        counts
-            .iter()
-            .zip(lengths)
-            .map(|(&count, &length)| count * u32::from(length))
-            .sum()
-    }
 
     /// The cost of a tree of least redundancy, the plain way: the two least weights are put together again and again.
     fn least_cost(counts: &[u32]) -> u32 {
@@ -161,37 +169,46 @@ mod tests {
         cost
     }
 
-    /// Every word in the order in which its bits are read; none begins another, and there is no room for one more.
-    fn assert_complete<const N: usize>(lengths: &[u8; N], per_length: &PerLength) {
-        let words = words(lengths, per_length);
+    /// No word begins another, there is no room for one more, and the weight is right.
+    fn assert_complete<const N: usize>(code: &Code<N>, counts: &[u32; N]) {
         let mut taken = vec![false; 1 << CODE_BITS_MAX];
-        for (&word, &length) in words.iter().zip(lengths).filter(|&(_, &length)| length > 0) {
+        let mut weight = 0;
+        for (symbol, word, length) in code.words() {
+            assert_eq!(length, code.lengths[symbol]);
             assert!(usize::from(word) < 1 << length);
             for index in (usize::from(word)..taken.len()).step_by(1 << length) {
                 assert!(!std::mem::replace(&mut taken[index], true));
             }
+            weight += u32::from(length) * counts[symbol];
         }
         assert!(taken.iter().all(|&taken| taken));
+        assert_eq!(code.weight, weight);
     }
 
     #[test]
     fn the_example_of_the_rfc() {
         // RFC 1951 section 3.2.2.
-        let lengths = [3, 3, 3, 3, 3, 2, 4, 4];
-        let mut per_length = [0; DEPTHS];
-        per_length[2..5].copy_from_slice(&[1, 5, 2]);
+        let mut code = Code {
+            lengths: [3, 3, 3, 3, 3, 2, 4, 4],
+            per_length: [0; DEPTHS],
+            weight: 0,
+        };
+        code.per_length[2..5].copy_from_slice(&[1, 5, 2]);
         let wanted = [0b010, 0b011, 0b100, 0b101, 0b110, 0b00, 0b1110, 0b1111];
-        let words = words(&lengths, &per_length);
-        for ((word, wanted), length) in words.into_iter().zip(wanted).zip(lengths) {
-            assert_eq!(word, reversed(wanted, length));
+        for ((symbol, word, length), wanted) in code.words().zip(wanted) {
+            assert_eq!(word, reversed(wanted, length), "{symbol}");
         }
+        assert_eq!(code.words().count(), 8);
     }
 
     #[test]
     fn a_code_has_two_words_at_least() {
-        assert_eq!(lengths(&[0; 30], 15).0[..3], [1, 1, 0]);
-        assert_eq!(lengths(&[5, 0, 0], 15).0, [1, 1, 0]);
-        assert_eq!(lengths(&[0, 0, 5], 15).0, [1, 0, 1]);
+        assert_eq!(Code::new(&[0; 30], 15).lengths[..3], [1, 1, 0]);
+        for (counts, lengths) in [([5, 0, 0], [1, 1, 0]), ([0, 0, 5], [1, 0, 1])] {
+            let code = Code::new(&counts, 15);
+            assert_eq!(code.lengths, lengths);
+            assert_complete(&code, &counts);
+        }
     }
 
     #[test]
@@ -202,13 +219,15 @@ mod tests {
             counts[at] = counts[at - 1] + counts[at - 2];
         }
         for bits_max in 5..=15 {
-            let (lengths, per_length) = lengths(&counts, bits_max);
-            assert_eq!(
-                usize::from(lengths.into_iter().max().expect("some")),
-                bits_max
+            let code = Code::new(&counts, bits_max);
+            let longest = code.lengths.into_iter().max();
+            assert_eq!(longest.map(usize::from), Some(bits_max));
+            assert_complete(&code, &counts);
+            assert!(
+                code.lengths.is_sorted_by(|a, b| a >= b),
+                "{:?}",
+                code.lengths
             );
-            assert_complete(&lengths, &per_length);
-            assert!(lengths.is_sorted_by(|a, b| a >= b), "{lengths:?}");
         }
     }
 
@@ -227,15 +246,15 @@ mod tests {
                 counts.iter_mut().zip(&many).for_each(|(count, more)| *count += more);
             }
             prop_assume!(counts.iter().filter(|&&count| count > 0).count() > 1);
-            let (free, per_length) = lengths(&counts, 15);
-            assert_complete(&free, &per_length);
-            if per_length[15] == 0 {
-                prop_assert_eq!(cost(&counts, &free), least_cost(&counts));
+            let free = Code::new(&counts, 15);
+            assert_complete(&free, &counts);
+            if free.per_length[15] == 0 {
+                prop_assert_eq!(free.weight, least_cost(&counts));
             }
-            let (tight, per_length) = lengths(&counts, 9);
-            assert_complete(&tight, &per_length);
-            prop_assert!(tight.iter().all(|&length| length <= 9));
-            prop_assert!(cost(&counts, &tight) >= cost(&counts, &free));
+            let tight = Code::new(&counts, 9);
+            assert_complete(&tight, &counts);
+            prop_assert!(tight.lengths.iter().all(|&length| length <= 9));
+            prop_assert!(tight.weight >= free.weight);
         }
     }
 }

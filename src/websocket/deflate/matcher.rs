@@ -4,10 +4,8 @@
 //! is not cleared for each message: what one before left in it lies further back than the message at hand is long, so
 //! that a message is encoded the same whatever came before.
 
-use super::symbols::{
-    END_OF_BLOCK, FIRST_LENGTH, LENGTH_SYMBOL, LENGTHS, LITLEN_SYMBOLS, MATCH_BYTES_MAX,
-    MATCH_BYTES_MIN, distance_symbol,
-};
+use super::symbols::MATCH_BYTES_MAX;
+use super::tokens::{Block, TOKENS_MAX};
 
 /// Bits of the largest hash: its table (16 KiB) stays in the first cache.
 const HASH_BITS_MAX: u32 = 13;
@@ -23,89 +21,11 @@ const STAMPS: usize = 1 << HASH_BITS_MAX;
 const COPY_BYTES_MIN: usize = 5;
 /// A copy of fewer bytes gives way to a longer one that begins a byte later.
 const GOOD_COPY_BYTES: usize = 12;
-/// Bytes in a row without a copy after which one more byte is skipped at each look, and so on: what does not compress is
+/// Looks in a row without a copy after which one more byte is passed over at each, and so on: what does not compress is
 /// soon passed.
-const PATIENCE_BYTES: usize = 64;
-/// The most tokens of a block: 32 KiB.
-const TOKENS_MAX: usize = 8192;
+const PATIENCE_LOOKS: usize = 64;
 /// Tokens that one look adds at most, at the longest skip, and those behind the last look.
-const STEP_TOKENS_MAX: usize = 2 + TOKENS_MAX / PATIENCE_BYTES + WORD_BYTES;
-
-/// A symbol and its extra bits: `symbol | extra << EXTRA_SHIFT`. Symbols are numbered through: the distances follow the
-/// literals and lengths.
-pub(super) type Token = u32;
-/// Where the extra bits of a token begin.
-pub(super) const EXTRA_SHIFT: u32 = 16;
-/// Room for the symbols of both alphabets; a power of two, so that an index is bounded by a mask.
-pub(super) const SYMBOLS: usize = 512;
-/// The number of the first distance.
-pub(super) const FIRST_DISTANCE: usize = LITLEN_SYMBOLS;
-/// How often each symbol occurs.
-pub(super) type Counts = [u32; SYMBOLS];
-
-/// The symbol that a token begins with.
-#[inline]
-pub(super) const fn symbol_of(token: Token) -> usize {
-    token as usize & (SYMBOLS - 1)
-}
-
-/// The token of each length, counted from `MATCH_BYTES_MIN`.
-static LENGTH_TOKENS: [Token; 256] = {
-    let mut tokens = [0; 256];
-    let mut at = 0;
-    while at < tokens.len() {
-        let symbol = LENGTH_SYMBOL[at] as usize;
-        let extra = at + MATCH_BYTES_MIN - LENGTHS[symbol].0 as usize;
-        tokens[at] = ((FIRST_LENGTH + symbol) | (extra << EXTRA_SHIFT)) as Token;
-        at += 1;
-    }
-    tokens
-};
-
-/// What one block is made of.
-pub(super) struct Block {
-    tokens: Box<[Token; TOKENS_MAX]>,
-    len: usize,
-    /// The end of the block included.
-    pub(super) counts: Counts,
-}
-
-impl Block {
-    /// The tokens, without the end of the block.
-    pub(super) fn tokens(&self) -> &[Token] {
-        &self.tokens[..self.len]
-    }
-
-    fn clear(&mut self) {
-        self.len = 0;
-        self.counts.fill(0);
-        self.counts[END_OF_BLOCK] = 1;
-    }
-
-    #[inline(always)]
-    fn push(&mut self, token: Token) {
-        self.tokens[self.len % TOKENS_MAX] = token;
-        self.len += 1;
-        self.counts[symbol_of(token)] += 1;
-    }
-
-    #[inline(always)]
-    fn push_copy(&mut self, copy: &Copy) {
-        let (symbol, extra) = distance_symbol(copy.past);
-        self.push(LENGTH_TOKENS[(copy.length - MATCH_BYTES_MIN) % LENGTH_TOKENS.len()]);
-        self.push((FIRST_DISTANCE + symbol) as Token | (extra << EXTRA_SHIFT));
-    }
-}
-
-impl Default for Block {
-    fn default() -> Self {
-        Self {
-            tokens: Box::new([0; TOKENS_MAX]),
-            len: 0,
-            counts: [0; SYMBOLS],
-        }
-    }
-}
+const STEP_TOKENS_MAX: usize = 2 + TOKENS_MAX / PATIENCE_LOOKS + WORD_BYTES;
 
 /// Bytes that stand somewhere before.
 struct Copy {
@@ -145,6 +65,8 @@ impl Matcher {
 
     /// Makes a block of what stands at `start` and behind it, and says where the block ends. Copies reach back
     /// `window_bytes` at the most.
+    // A function of its own keeps its values in registers: a tenth fewer instructions.
+    #[inline(never)]
     pub(super) fn parse(
         &mut self,
         payload: &[u8],
@@ -160,7 +82,7 @@ impl Matcher {
         let mut at = start;
         let mut missed = 0;
         while at < end {
-            if block.len + STEP_TOKENS_MAX > TOKENS_MAX {
+            if block.len() + STEP_TOKENS_MAX > TOKENS_MAX {
                 return at;
             }
             if let Some(mut copy) = find(at) {
@@ -168,29 +90,29 @@ impl Matcher {
                     && let Some(next) = find(at + 1)
                     && next.length > copy.length
                 {
-                    block.push(payload[at].into());
+                    block.push_literal(payload[at]);
                     at += 1;
                     copy = next;
                 }
-                block.push_copy(&copy);
+                block.push_copy(copy.length, copy.past);
                 at += copy.length;
                 missed = 0;
                 continue;
             }
-            block.push(payload[at].into());
+            block.push_literal(payload[at]);
             at += 1;
             missed += 1;
-            if missed >= PATIENCE_BYTES {
-                let next = end.min(at + missed / PATIENCE_BYTES);
+            if missed >= PATIENCE_LOOKS {
+                let next = end.min(at + missed / PATIENCE_LOOKS);
                 payload[at..next]
                     .iter()
-                    .for_each(|&byte| block.push(byte.into()));
+                    .for_each(|&byte| block.push_literal(byte));
                 at = next;
             }
         }
         payload[at..]
             .iter()
-            .for_each(|&byte| block.push(byte.into()));
+            .for_each(|&byte| block.push_literal(byte));
         payload.len()
     }
 
@@ -259,8 +181,11 @@ fn chunk_at(bytes: &[u8], at: usize) -> Option<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::websocket::deflate::symbols::DISTANCES;
+    use crate::websocket::deflate::symbols::{DISTANCES, END_OF_BLOCK, FIRST_LENGTH, LENGTHS};
     use crate::websocket::deflate::test_data;
+    use crate::websocket::deflate::tokens::{
+        EXTRA_SHIFT, FIRST_DISTANCE, SYMBOLS, Token, symbol_of,
+    };
     use proptest::prelude::*;
 
     /// All tokens of a message, and how far back its copies reach.

@@ -1,6 +1,6 @@
 //! Bits into bytes, lowest first (RFC 1951 section 3.1.1), into a place of fixed size.
 
-use super::matcher::{EXTRA_SHIFT, SYMBOLS, Token, symbol_of};
+use super::tokens::{EXTRA_SHIFT, SYMBOLS, Token, symbol_of};
 
 /// Bytes that a writer needs behind those that it fills.
 pub(super) const SLACK_BYTES: usize = 7;
@@ -10,13 +10,13 @@ pub(super) const SLACK_BYTES: usize = 7;
 pub(super) struct Full;
 
 /// The word of a symbol as it is written: `word | bits of the word << 16 | bits with the extra ones << 24`.
-pub(super) type Code = u32;
+pub(super) type Packed = u32;
 
 /// The words of all symbols.
-pub(super) type Codes = [Code; SYMBOLS];
+pub(super) type Codes = [Packed; SYMBOLS];
 
 /// Packs the word of a symbol that is followed by `extra_bits`.
-pub(super) const fn code(word: u16, bits: u8, extra_bits: u8) -> Code {
+pub(super) const fn code(word: u16, bits: u8, extra_bits: u8) -> Packed {
     word as u32 | (bits as u32) << 16 | ((bits + extra_bits) as u32) << 24
 }
 
@@ -61,6 +61,8 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Writes all symbols.
+    // A function of its own keeps its values in registers.
+    #[inline(never)]
     pub(super) fn tokens(&mut self, tokens: &[Token], codes: &Codes) -> Result<(), Full> {
         // Two have 56 bits at the most: a length and a distance with their longest words.
         let (pairs, rest) = tokens.as_chunks::<2>();
