@@ -16,8 +16,10 @@ const KEY: [u8; 4] = [1, 2, 3, 4];
 const CONFIG: Config = Config {
     message_bytes_max: 1 << 20,
     compression_bytes_min: 32,
-    compression_level: 6,
+    compression_level: 1,
 };
+/// Our own encoder, and zlib.
+const LEVELS: [u8; 2] = [1, 6];
 const NO_TAKEOVER: DeflateParams = DeflateParams {
     server_no_context_takeover: true,
     client_no_context_takeover: true,
@@ -35,10 +37,10 @@ struct Echo {
 }
 
 impl Echo {
-    fn new(deflate: Option<DeflateParams>) -> Self {
+    fn new(deflate: Option<DeflateParams>, config: Config) -> Self {
         Self {
             protocol: Protocol::new(Role::Server, deflate),
-            codec: Codec::new(CONFIG),
+            codec: Codec::new(config),
             buffer: Vec::with_capacity(1 << 20),
             out: Vec::with_capacity(1 << 20),
             messages: 0,
@@ -117,7 +119,7 @@ fn the_counter_counts() {
 
 #[test]
 fn whole_frames() {
-    let mut echo = Echo::new(None);
+    let mut echo = Echo::new(None, CONFIG);
     for len in [0, 128, 1000, 100_000] {
         let bytes = [frame(0x81, &text(len)), frame(0x89, b"ping")]
             .concat()
@@ -129,7 +131,7 @@ fn whole_frames() {
 
 #[test]
 fn frames_in_pieces() {
-    let mut echo = Echo::new(None);
+    let mut echo = Echo::new(None, CONFIG);
     for (len, size) in [(128, 1), (128, 50), (1000, 333), (500_000, 65_536)] {
         let bytes = [frame(0x81, &text(len)), frame(0x89, b"ping")].concat();
         let round = || bytes.chunks(size).for_each(|piece| echo.feed(piece));
@@ -140,7 +142,7 @@ fn frames_in_pieces() {
 
 #[test]
 fn fragmented_messages() {
-    let mut echo = Echo::new(None);
+    let mut echo = Echo::new(None, CONFIG);
     let bytes = [
         frame(0x01, &text(1000)),
         frame(0x89, b"ping"),
@@ -158,18 +160,24 @@ fn fragmented_messages() {
 
 #[test]
 fn compressed_messages_without_context_takeover() {
-    let mut echo = Echo::new(Some(NO_TAKEOVER));
-    let mut codec = Codec::with_mask_seed(CONFIG, [1; 32]);
-    let mut client = Protocol::new(Role::Client, Some(NO_TAKEOVER));
-    for len in [128, 1000, 100_000] {
-        let mut bytes = Vec::new();
-        client.send_message(MessageKind::Text, &text(len), &mut codec, &mut bytes);
-        assert_eq!(bytes[0], 0xc1);
-        assert_eq!(steady_state(|| echo.feed(&bytes)), 0, "{len}");
-        let round = || bytes.chunks(40).for_each(|piece| echo.feed(piece));
-        assert_eq!(steady_state(round), 0, "{len} in pieces");
+    for compression_level in LEVELS {
+        let config = Config {
+            compression_level,
+            ..CONFIG
+        };
+        let mut echo = Echo::new(Some(NO_TAKEOVER), config);
+        let mut codec = Codec::with_mask_seed(config, [1; 32]);
+        let mut client = Protocol::new(Role::Client, Some(NO_TAKEOVER));
+        for len in [128, 1000, 100_000] {
+            let mut bytes = Vec::new();
+            client.send_message(MessageKind::Text, &text(len), &mut codec, &mut bytes);
+            assert_eq!(bytes[0], 0xc1);
+            assert_eq!(steady_state(|| echo.feed(&bytes)), 0, "{len}");
+            let round = || bytes.chunks(40).for_each(|piece| echo.feed(piece));
+            assert_eq!(steady_state(round), 0, "{len} in pieces");
+        }
+        assert_eq!(echo.messages, 6 * 105);
     }
-    assert_eq!(echo.messages, 6 * 105);
 }
 
 #[test]
@@ -189,21 +197,27 @@ fn a_client_that_sends() {
 
 #[test]
 fn messages_encoded_once_for_many() {
-    let mut codec = Codec::new(CONFIG);
     let mut out = Vec::with_capacity(1 << 20);
-    let payload = text(1000);
-    for bits in [None, Some(9), Some(15)] {
-        let round = || {
-            out.clear();
-            codec.encode_message(MessageKind::Text, &payload, bits, &mut out);
-        };
-        assert_eq!(steady_state(round), 0);
+    for compression_level in LEVELS {
+        let mut codec = Codec::new(Config {
+            compression_level,
+            ..CONFIG
+        });
+        for payload in [text(128), text(1000), text(500_000)] {
+            for bits in [None, Some(9), Some(15)] {
+                let round = || {
+                    out.clear();
+                    codec.encode_message(MessageKind::Text, &payload, bits, &mut out);
+                };
+                assert_eq!(steady_state(round), 0);
+            }
+        }
     }
 }
 
 #[test]
 fn payload_read_straight_into_its_buffer() {
-    let mut echo = Echo::new(None);
+    let mut echo = Echo::new(None, CONFIG);
     let bytes = frame(0x82, &[7; 300_000]);
     let mut messages = 0;
     let round = || {

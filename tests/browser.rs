@@ -21,6 +21,7 @@ fn assert_echoes(facts: &Value) {
         "binary",
         "megabyte",
         "megabyteOfText",
+        "documents",
     ] {
         assert_eq!(facts[what], true, "{what}: {facts}");
     }
@@ -35,6 +36,18 @@ fn a_page_echoes() {
     let facts = browse(&server.ws_url("/ws"), &json!({"closeCode": 4000}));
     assert_echoes(&facts);
     assert_eq!(facts["close"]["code"], 4000, "{facts}");
+}
+
+/// However short a message is and however small the window: what our encoder makes, Chromium's zlib understands.
+#[test]
+fn a_page_echoes_with_everything_compressed() {
+    for bits in ["9", "15"] {
+        let server = Server::builder()
+            .env("COMPRESSION_THRESHOLD", "0")
+            .env("COMPRESSION_WINDOW_BITS", bits)
+            .start();
+        assert_echoes(&browse(&server.ws_url("/ws"), &json!({})));
+    }
 }
 
 #[test]

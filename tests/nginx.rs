@@ -53,6 +53,19 @@ fn every_kind_of_message_comes_back() {
 }
 
 #[test]
+fn documents_of_every_size_come_back_compressed() {
+    let server = Server::builder().env("COMPRESSION_THRESHOLD", "0").start();
+    let nginx = Nginx::start(server.address());
+    let facts = ws(
+        "documents",
+        &nginx.ws_url("/ws"),
+        &json!({"compress": true}),
+    );
+    assert!(facts["share"].as_f64() < Some(0.4), "{facts}");
+    assert_eq!(facts["close"]["code"], 1000, "{facts}");
+}
+
+#[test]
 fn wscat_echoes_on_a_terminal() {
     let server = Server::start();
     let nginx = Nginx::start(server.address());

@@ -50,6 +50,19 @@ fn ws_echoes_with_compression_in_both_directions() {
     }
 }
 
+/// However short a message is and however small the window: what our encoder makes, zlib understands.
+#[test]
+fn ws_gets_documents_of_every_size_compressed() {
+    let server = Server::builder().env("COMPRESSION_THRESHOLD", "0").start();
+    for bits in [9, 12, 15] {
+        let options = json!({"compress": true, "windowBits": bits});
+        let facts = ws("documents", &server.ws_url("/ws"), &options);
+        assert_eq!(facts["windowBits"], bits, "{facts}");
+        assert!(facts["share"].as_f64() < Some(0.4), "{facts}");
+        assert_eq!(facts["close"]["code"], 1000, "{facts}");
+    }
+}
+
 #[test]
 fn ws_does_not_get_compression_where_it_is_off() {
     let server = Server::builder().env("COMPRESSION", "off").start();
@@ -153,6 +166,17 @@ fn websockets_echoes_with_compression() {
     let facts = websockets("echo", &server.ws_url("/ws"), &json!({"compress": true}));
     assert_eq!(facts["extensions"], json!(["permessage-deflate"]));
     assert_eq!(facts["close"]["code"], 1000);
+}
+
+#[test]
+fn websockets_gets_documents_of_every_size_compressed() {
+    let server = Server::builder().env("COMPRESSION_THRESHOLD", "0").start();
+    for bits in [9, 12, 15] {
+        let options = json!({"compress": true, "windowBits": bits});
+        let facts = websockets("documents", &server.ws_url("/ws"), &options);
+        assert_eq!(facts["windowBits"], bits, "{facts}");
+        assert_eq!(facts["close"]["code"], 1000, "{facts}");
+    }
 }
 
 #[test]

@@ -1,7 +1,17 @@
 //! permessage-deflate on whole messages (RFC 7692 section 7.2): raw deflate without the last four bytes of a sync flush.
 //!
 //! Bytes to bytes under a limit. Who agreed on what is decided in `extension`, which messages are compressed in
-//! `protocol`.
+//! `protocol`. zlib serves where a context is kept, and at the higher levels; `Encoder` is our own, for speed.
+
+mod encoder;
+mod header;
+mod huffman;
+mod matcher;
+mod symbols;
+mod tokens;
+mod writer;
+
+pub(crate) use encoder::Encoder;
 
 use super::assembler::Assembly;
 use super::close::Violation;
@@ -165,5 +175,7 @@ fn inflate_tail(decompress: &mut Decompress) -> Result<(), Violation> {
     }
 }
 
+#[cfg(test)]
+mod test_data;
 #[cfg(test)]
 mod tests;

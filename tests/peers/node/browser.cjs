@@ -48,6 +48,13 @@ async function talk({ url, closeCode, protocols }) {
     megabyte: await binary(MEGABYTE),
     megabyteOfText: (await echo('x'.repeat(MEGABYTE))) === 'x'.repeat(MEGABYTE),
   };
+  // JSON of many sizes.
+  facts.documents = true;
+  for (const length of [...Array(40).keys(), 100, 500, 2_000, 10_000]) {
+    const items = Array.from({ length }, (_, index) => ({ id: index * 7919, naïve: index % 7 === 0, '世': '🌊' }));
+    const message = JSON.stringify(items);
+    facts.documents &&= (await echo(message)) === message;
+  }
   socket.close(closeCode, 'done');
   return { ...facts, close: await closed };
 }

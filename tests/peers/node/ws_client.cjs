@@ -1,5 +1,5 @@
 // npm `ws` as a client of an echo endpoint.
-// usage: node ws_client.cjs SCENARIO URL [OPTIONS as JSON: {compress, ca, code, reason, bytes, origin}]
+// usage: node ws_client.cjs SCENARIO URL [OPTIONS as JSON: {compress, windowBits, ca, code, reason, bytes, origin}]
 // Ends with 0 and one line of JSON with what was seen, or with 1 and the reason.
 'use strict';
 const assert = require('node:assert');
@@ -15,7 +15,7 @@ const options = JSON.parse(json ?? '{}');
 
 async function open() {
   const socket = new WebSocket(url, {
-    perMessageDeflate: options.compress ? { threshold: 0 } : false,
+    perMessageDeflate: options.compress ? { threshold: 0, serverMaxWindowBits: options.windowBits } : false,
     ca: options.ca && fs.readFileSync(options.ca),
     maxPayload: 64 * MEGABYTE,
   });
@@ -48,6 +48,16 @@ function pseudoRandom(length) {
   return bytes;
 }
 
+// A JSON document of about that many characters, not all of them ASCII.
+function documentOf(length) {
+  const items = [];
+  for (let index = 0, size = 0; size < length; index += 1) {
+    items.push({ id: ((index * 2654435761) >>> 0).toString(16), naïve: index % 7 === 0, level: (index * 37) % 1000, '世': '🌊' });
+    size += 60;
+  }
+  return JSON.stringify(items);
+}
+
 const scenarios = {
   // Every kind of message, and how many bytes went over the wire for one that compresses well.
   async echo() {
@@ -67,6 +77,22 @@ const scenarios = {
     for (let index = 0; index < 200; index += 1) await echo(socket, `message ${index} of one context`);
     socket.close(1000);
     return { extensions, wire, close: await socket.closed };
+  },
+
+  // Documents of many sizes, one after another; and how much of the answers' text went over the wire.
+  async documents() {
+    const socket = await open();
+    const read = socket._socket.bytesRead;
+    let text = 0;
+    for (const length of [...Array(300).keys(), 1_000, 4_000, 16_000, 40_000, 70_000, 300_000]) {
+      const message = documentOf(length);
+      await echo(socket, message);
+      text += Buffer.byteLength(message);
+    }
+    const share = (socket._socket.bytesRead - read) / text;
+    socket.close(1000);
+    const windowBits = socket._extensions['permessage-deflate'].params.server_max_window_bits;
+    return { windowBits, share, close: await socket.closed };
   },
 
   // Many messages in flight: all come back, in order.

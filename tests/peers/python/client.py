@@ -1,6 +1,6 @@
 """Python `websockets` as a client of an echo endpoint.
 
-usage: client.py SCENARIO URL [OPTIONS as JSON: {"compress", "ca", "code", "reason", "bytes"}]
+usage: client.py SCENARIO URL [OPTIONS as JSON: {"compress", "windowBits", "ca", "code", "reason", "bytes"}]
 Ends with 0 and one line of JSON with what was seen, or with 1 and a traceback.
 """
 
@@ -9,6 +9,7 @@ import ssl
 import sys
 
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
 
 MEGABYTE = 1 << 20
@@ -19,9 +20,11 @@ def open_connection(url, options):
     context = None
     if "ca" in options:
         context = ssl.create_default_context(cafile=options["ca"])
+    bits = options.get("windowBits")
     return connect(
         url,
-        compression="deflate" if options.get("compress") else None,
+        compression="deflate" if options.get("compress") and not bits else None,
+        extensions=[ClientPerMessageDeflateFactory(server_max_window_bits=bits)] if bits else None,
         max_size=64 * MEGABYTE,
         open_timeout=TIME_LIMIT_S,
         close_timeout=TIME_LIMIT_S,
@@ -67,6 +70,24 @@ def scenario_echo(connection, options):
     names = [extension.name for extension in connection.protocol.extensions]
     connection.close(1000)
     return {"extensions": names, "close": close_facts(connection)}
+
+
+def document_of(length):
+    items = [
+        {"id": f"{index * 2654435761 % 2**32:x}", "naïve": index % 7 == 0, "level": index * 37 % 1000, "世": "🌊"}
+        for index in range(length // 60 + 1)
+    ]
+    return json.dumps(items, ensure_ascii=False)
+
+
+def scenario_documents(connection, options):
+    del options
+    for length in [*range(0, 3000, 60), 4_000, 16_000, 40_000, 70_000, 300_000]:
+        echo(connection, document_of(length))
+    extension = connection.protocol.extensions[0]
+    bits = extension.remote_max_window_bits
+    connection.close(1000)
+    return {"windowBits": bits, "close": close_facts(connection)}
 
 
 def scenario_ping(connection, options):

@@ -45,23 +45,35 @@ fn noise(len: usize) -> Vec<u8> {
 
 #[test]
 fn messages_pass_both_ways_with_all_parameters() {
-    for params in all_params() {
-        let (mut client, mut server) = pair(params);
-        for round in 0..5 {
-            for len in [0, 15, 16, 125, 126, 200, 4000, 65536] {
-                let payload = format!("round {round} ").repeat(len / 8 + 1);
-                let payload = &payload[..len];
-                let compressed = len >= CONFIG.compression_bytes_min;
-                let bytes = send(&mut client, payload.as_bytes());
-                server.feed_pieces(&bytes, 1 + 997 * round);
-                assert_eq!(server.take(), [Got::Text(payload.to_owned(), compressed)]);
-                let bytes = send(&mut server, payload.as_bytes());
-                client.feed_pieces(&bytes, 1 + 997 * round);
-                assert_eq!(client.take(), [Got::Text(payload.to_owned(), compressed)]);
+    for compression_level in [1, 6] {
+        for params in all_params() {
+            let (mut client, mut server) = pair(params);
+            for peer in [&mut client, &mut server] {
+                peer.codec.set_config(Config {
+                    compression_level,
+                    ..CONFIG
+                });
             }
+            both_ways(&mut client, &mut server);
         }
-        assert_eq!((client.failure, server.failure), (None, None));
     }
+}
+
+fn both_ways(client: &mut Peer, server: &mut Peer) {
+    for round in 0..5 {
+        for len in [0, 15, 16, 125, 126, 200, 4000, 65536] {
+            let payload = format!("round {round} ").repeat(len / 8 + 1);
+            let payload = &payload[..len];
+            let compressed = len >= CONFIG.compression_bytes_min;
+            let bytes = send(client, payload.as_bytes());
+            server.feed_pieces(&bytes, 1 + 997 * round);
+            assert_eq!(server.take(), [Got::Text(payload.to_owned(), compressed)]);
+            let bytes = send(server, payload.as_bytes());
+            client.feed_pieces(&bytes, 1 + 997 * round);
+            assert_eq!(client.take(), [Got::Text(payload.to_owned(), compressed)]);
+        }
+    }
+    assert_eq!((client.failure, server.failure), (None, None));
 }
 
 #[test]
