@@ -38,13 +38,44 @@ pub struct ConnectionId {
 
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Every line about a connection begins with it, and the formatter of `std` takes several times as long.
-        let mut digits = itoa::Buffer::new();
-        f.write_str(digits.format(self.worker))?;
-        f.write_str("-")?;
-        f.write_str(digits.format(self.key.generation))?;
-        f.write_str(".")?;
-        f.write_str(digits.format(self.key.index))
+        let mut text = ShortText::default();
+        text.push_number(self.worker);
+        text.push("-");
+        text.push_number(self.key.generation);
+        text.push(".");
+        text.push_number(self.key.index);
+        f.write_str(text.as_str())
+    }
+}
+
+/// Bytes of a [`ShortText`].
+const SHORT_TEXT_BYTES_MAX: usize = 32;
+
+/// A name of a few numbers, put together on the stack and written at once: every line about a connection has two of them, and
+/// the formatter of `std` takes many times as long.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct ShortText {
+    bytes: [u8; SHORT_TEXT_BYTES_MAX],
+    len: usize,
+}
+
+impl ShortText {
+    /// Appends `text`. What does not fit into 32 bytes in all is a mistake of the caller's, and panics.
+    pub fn push(&mut self, text: &str) {
+        for byte in text.bytes() {
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Appends a number in decimal, under the same condition.
+    pub fn push_number(&mut self, number: impl itoa::Integer) {
+        self.push(itoa::Buffer::new().format(number));
+    }
+
+    /// What was appended.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.len]).expect("whole texts were appended")
     }
 }
 
@@ -67,5 +98,16 @@ mod tests {
             },
         };
         assert_eq!(id.to_string(), "1-9.3");
+    }
+    #[test]
+    fn the_longest_id_has_room() {
+        let id = ConnectionId {
+            worker: u16::MAX,
+            key: ConnKey {
+                index: u32::MAX,
+                generation: u32::MAX,
+            },
+        };
+        assert_eq!(id.to_string(), "65535-4294967295.4294967295");
     }
 }

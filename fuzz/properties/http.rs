@@ -12,12 +12,28 @@ pub fn check(data: &[u8]) {
     };
     let whole = HeadScanner::default().scan(bytes);
     assert_eq!(scan_cut(bytes, seed), whole, "a cut changed the head");
+    check_whole(bytes, &whole);
     if let Ok(Some(length)) = whole {
         check_head(&bytes[..length], &bytes[length..], seed);
     }
     // Whether or not the scanner liked them, no bytes may harm the parser, and the body decoder reads them anyhow.
     let _ = RequestHead::parse(bytes, &mut HeadRoom::new()).map(|head| head.body());
     check_body(BodyFraming::Chunked, bytes, seed);
+}
+
+/// The short way takes nothing that the scanner and the parser would not take, and all that arrives as requests do.
+fn check_whole(bytes: &[u8], scanned: &Result<Option<usize>, HttpError>) {
+    let (mut short_room, mut room) = (HeadRoom::new(), HeadRoom::new());
+    let short = RequestHead::parse_whole(bytes, &mut short_room);
+    let is_alone = *scanned == Ok(Some(bytes.len()));
+    let long = is_alone
+        .then(|| RequestHead::parse(bytes, &mut room).ok())
+        .flatten();
+    let begins_at_once = !bytes.starts_with(b"\r");
+    assert_eq!(short.is_some(), long.is_some() && begins_at_once);
+    if let (Some(short), Some(long)) = (short, long) {
+        assert_eq!((short.method, short.target), (long.method, long.target));
+    }
 }
 
 fn check_head(head: &[u8], rest: &[u8], seed: u8) {

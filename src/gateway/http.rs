@@ -89,40 +89,7 @@ impl HttpStage {
         cx: &mut Context<'_, GatewaySession>,
     ) -> Option<WebSocketStage> {
         while !input.is_empty() && !cx.out.is_congested() {
-            let outcome = if self.partial.is_empty() {
-                match self.scanner.scan(input.remaining()) {
-                    Ok(Some(len)) => {
-                        let outcome = answer(&input.remaining()[..len], entry, cx);
-                        input.advance(len);
-                        outcome
-                    }
-                    Ok(None) => {
-                        self.partial.extend_from_slice(input.remaining());
-                        input.advance(input.remaining().len());
-                        return None;
-                    }
-                    Err(error) => refuse_head(error, cx),
-                }
-            } else {
-                let before = self.partial.len();
-                let room = HEAD_BYTES_MAX.saturating_sub(before) + 1;
-                let taken = room.min(input.remaining().len());
-                self.partial.extend_from_slice(&input.remaining()[..taken]);
-                match self.scanner.scan(&self.partial) {
-                    Ok(Some(len)) => {
-                        input.advance(len - before);
-                        answer(&self.partial[..len], entry, cx)
-                    }
-                    Ok(None) => {
-                        input.advance(taken);
-                        continue;
-                    }
-                    Err(error) => refuse_head(error, cx),
-                }
-            };
-            self.scanner = HeadScanner::default();
-            self.partial = Vec::new();
-            match outcome {
+            match self.next_outcome(input, entry, cx)? {
                 Outcome::Next => cx.set_deadline(cx.shard.config.handshake_timeout),
                 Outcome::Upgrade(websocket) => return Some(websocket),
                 Outcome::Last(reason) => {
@@ -132,6 +99,57 @@ impl HttpStage {
             }
         }
         None
+    }
+
+    /// What the next request came to; `None` where its head goes on in bytes that have not come.
+    fn next_outcome(
+        &mut self,
+        input: &mut Input<'_>,
+        entry: &mut Entry,
+        cx: &mut Context<'_, GatewaySession>,
+    ) -> Option<Outcome> {
+        let outcome = if self.partial.is_empty() {
+            let bytes = input.remaining();
+            let mut room = HeadRoom::new();
+            if let Some(request) = RequestHead::parse_whole(bytes, &mut room) {
+                let (len, outcome) = (bytes.len(), answer(&request, entry, cx));
+                input.advance(len);
+                return Some(outcome);
+            }
+            match self.scanner.scan(bytes) {
+                Ok(Some(len)) => {
+                    let outcome = read(&bytes[..len], entry, cx);
+                    input.advance(len);
+                    outcome
+                }
+                Ok(None) => {
+                    self.partial.extend_from_slice(bytes);
+                    input.advance(input.remaining().len());
+                    return None;
+                }
+                Err(error) => refuse_head(error, cx),
+            }
+        } else {
+            let before = self.partial.len();
+            let room = HEAD_BYTES_MAX.saturating_sub(before) + 1;
+            let taken = room.min(input.remaining().len());
+            self.partial.extend_from_slice(&input.remaining()[..taken]);
+            match self.scanner.scan(&self.partial) {
+                Ok(Some(len)) => {
+                    input.advance(len - before);
+                    read(&self.partial[..len], entry, cx)
+                }
+                Ok(None) => {
+                    // All that came was taken: a head that fills the room would be refused.
+                    input.advance(taken);
+                    return None;
+                }
+                Err(error) => refuse_head(error, cx),
+            }
+        };
+        self.scanner = HeadScanner::default();
+        self.partial = Vec::new();
+        Some(outcome)
     }
 
     pub(super) fn on_end(&self, cx: &mut Context<'_, GatewaySession>) {
@@ -175,13 +193,21 @@ fn refuse_head(error: HttpError, cx: &mut Context<'_, GatewaySession>) -> Outcom
     Outcome::Last(CloseReason::server(CloseCode::NO_STATUS, error.sentence()))
 }
 
-/// Answers one request.
-fn answer(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) -> Outcome {
+/// Answers the request that has this head.
+fn read(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) -> Outcome {
     let mut room = HeadRoom::new();
-    let request = match RequestHead::parse(head, &mut room) {
-        Ok(request) => request,
-        Err(error) => return refuse_head(error, cx),
-    };
+    match RequestHead::parse(head, &mut room) {
+        Ok(request) => answer(&request, entry, cx),
+        Err(error) => refuse_head(error, cx),
+    }
+}
+
+/// Answers one request.
+fn answer(
+    request: &RequestHead<'_>,
+    entry: &mut Entry,
+    cx: &mut Context<'_, GatewaySession>,
+) -> Outcome {
     let framing = match request.body() {
         Ok(framing) => framing,
         Err(error) => return refuse_head(error, cx),
@@ -199,12 +225,12 @@ fn answer(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) 
         // A body that nobody reads, or a peer that goes on as if it had been upgraded, must not be taken for requests.
         // A server that is going away waits for no further request.
         let keep_alive = request.keep_alive()
-            && !handshake::is_upgrade(&request)
+            && !handshake::is_upgrade(request)
             && framing == BodyFraming::None
             && !cx.shard.node.is_draining();
-        return page(&request, keep_alive, cx);
+        return page(request, keep_alive, cx);
     };
-    match upgrade(&request, route, entry, cx) {
+    match upgrade(request, route, entry, cx) {
         Ok(websocket) => Outcome::Upgrade(websocket),
         Err(outcome) => outcome,
     }

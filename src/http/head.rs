@@ -6,6 +6,7 @@ use super::body::BodyFraming;
 use super::error::HttpError;
 use super::fields::{self, Fields};
 use super::{grammar, scanner, target};
+use crate::limits::{HEAD_BYTES_MAX, METHOD_BYTES_MAX};
 
 pub use super::fields::HeadRoom;
 pub use super::scanner::HeadScanner;
@@ -52,6 +53,20 @@ impl<'b> RequestHead<'b> {
         };
         head.check_host()?;
         Ok(head)
+    }
+
+    /// The request whose head `bytes` are, and nothing behind it, as nearly every request arrives: read once, where the scanner
+    /// and [`parse`](Self::parse) would read it twice to the same end. `None` says no more than that they have to.
+    pub fn parse_whole(bytes: &'b [u8], room: &'b mut HeadRoom<'b>) -> Option<Self> {
+        let may_be_whole = bytes.len() <= HEAD_BYTES_MAX
+            && bytes.ends_with(b"\r\n\r\n")
+            // The scanner counts empty lines in front, the parser does not.
+            && grammar::is_token_byte(bytes[0]);
+        if !may_be_whole {
+            return None;
+        }
+        let head = Self::parse(bytes, room).ok()?;
+        (head.method.len() <= METHOD_BYTES_MAX).then_some(head)
     }
 
     /// The path without the query. Begins with `/`, or is `*` with OPTIONS. Not percent-decoded.

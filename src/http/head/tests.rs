@@ -320,3 +320,67 @@ fn every_refusal_has_status_and_sentence() {
         assert_ne!(crate::http::response::reason(status), "Unknown");
     }
 }
+
+/// What the scanner and the parser make of `bytes`, where they are one head and nothing else.
+fn scanned_and_parsed(bytes: &[u8]) -> Option<String> {
+    let length = HeadScanner::default().scan(bytes).ok()??;
+    let mut room = HeadRoom::new();
+    (length == bytes.len())
+        .then(|| RequestHead::parse(bytes, &mut room).ok())
+        .flatten()
+        .map(|head| format!("{head:?}"))
+}
+
+fn parsed_whole(bytes: &[u8]) -> Option<String> {
+    let mut room = HeadRoom::new();
+    RequestHead::parse_whole(bytes, &mut room).map(|head| format!("{head:?}"))
+}
+
+#[test]
+fn the_short_way_takes_what_the_long_way_takes() {
+    let sample = b"GET /a?b HTTP/1.1\r\nHost: a:1\r\nX: \ty z\r\nEmpty:\r\n\r\n";
+    assert!(parsed_whole(sample).is_some());
+    for at in 0..sample.len() {
+        for byte in *b"\r\n \t:/a\x00\x1f\x7f\x80\xff" {
+            let mut bytes = sample.to_vec();
+            bytes[at] = byte;
+            assert_eq!(
+                parsed_whole(&bytes),
+                scanned_and_parsed(&bytes),
+                "{byte:#x} at {at}"
+            );
+            bytes.insert(at, byte);
+            let (short, long) = (parsed_whole(&bytes), scanned_and_parsed(&bytes));
+            assert_eq!(short, long, "{byte:#x} twice at {at}");
+        }
+        assert_eq!(parsed_whole(&sample[..at]), None, "cut at {at}");
+    }
+    let head = |method: &str, padding: usize| {
+        format!(
+            "{method} / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+            "x".repeat(padding)
+        )
+        .into_bytes()
+    };
+    let rest = head("GET", 0).len();
+    for (bytes, is_taken) in [
+        (head(&"M".repeat(METHOD_BYTES_MAX), 0), true),
+        (head(&"M".repeat(METHOD_BYTES_MAX + 1), 0), false),
+        (head("GET", HEAD_BYTES_MAX - rest), true),
+        (head("GET", HEAD_BYTES_MAX - rest + 1), false),
+        (get(&"a: b\r\n".repeat(HEADERS_MAX)).into_bytes(), false),
+        (sample.repeat(2), false),
+        ([&sample[..], b"\x81\x80\x00\x00\r\n\r\n"].concat(), false),
+    ] {
+        assert_eq!(
+            parsed_whole(&bytes).is_some(),
+            is_taken,
+            "{} bytes",
+            bytes.len()
+        );
+        assert_eq!(parsed_whole(&bytes), scanned_and_parsed(&bytes));
+    }
+    // Empty lines in front are rare enough for the long way.
+    let late = [b"\r\n", &sample[..]].concat();
+    assert!(parsed_whole(&late).is_none() && scanned_and_parsed(&late).is_some());
+}

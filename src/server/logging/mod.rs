@@ -148,34 +148,20 @@ struct Logger {
 
 impl Logger {
     fn new(queue: &Arc<Queue>, format: LogFormat) -> Self {
+        let lines = Arc::clone(queue);
+        // The line goes where it is to go as it is: `env_logger` would copy it twice on its way to a writer, under a lock.
         let front = env_logger::Builder::new()
             .filter_level(log::LevelFilter::Trace)
-            .format(move |buffer, record| {
-                buffer.write_all(line::format(record, SystemTime::now(), format).as_bytes())
+            .format(move |_, record| {
+                lines.push(line::format(record, SystemTime::now(), format));
+                Ok(())
             })
-            .target(env_logger::Target::Pipe(Box::new(IntoQueue(Arc::clone(
-                queue,
-            )))))
+            .target(env_logger::Target::Pipe(Box::new(io::sink())))
             .build();
         Self {
             front,
             queue: Arc::clone(queue),
         }
-    }
-}
-
-/// Where `env_logger` writes to: each write is one whole line of ours, and therefore text.
-struct IntoQueue(Arc<Queue>);
-
-impl io::Write for IntoQueue {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8(line.to_vec()).map_err(io::Error::other)?;
-        self.0.push(text);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
