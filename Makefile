@@ -13,7 +13,7 @@ INSTALL := tests/peers/install
 # Runs a command and tells how long it took.
 STAGE := tests/peers/stage
 
-.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz doc deny advisories bench criterion clean
+.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz doc deny advisories bench bench-check criterion clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,7 @@ test: ## Installs what is missing and runs everything (under 30 minutes on two c
 	@$(STAGE) fmt $(MAKE) --no-print-directory fmt
 	@$(STAGE) clippy $(MAKE) --no-print-directory clippy
 	@$(STAGE) tests cargo test --locked
+	@$(STAGE) bench-check $(MAKE) --no-print-directory bench-check
 	@$(STAGE) doc $(MAKE) --no-print-directory doc
 	@$(STAGE) deny $(MAKE) --no-print-directory deny
 	@$(STAGE) fuzz $(MAKE) --no-print-directory fuzz
@@ -72,8 +73,13 @@ deny: ## Licences, banned crates and sources; then the advisories, if their data
 	cargo deny --locked check --hide-inclusion-graph licenses bans sources
 	tests/peers/advisories
 
-bench: ## Measures the server against a bare TCP echo and writes benches/RESULTS.md
-	benches/run
+bench: ## Measures the server against its peers and bare TCP servers, and writes benches/RESULTS.md (an hour)
+	benches/peers/run
+
+bench-check: ## Tests what `make bench` runs; installs and measures nothing
+	python3 -B -m unittest discover --start-directory benches/peers --pattern 'test_*.py'
+	bash -n benches/peers/install
+	for script in benches/peers/node/*.mjs; do node --check "$$script"; done
 
 criterion: ## Criterion benches
 	cargo bench --locked

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::auth::origin::OriginPolicy;
 use tidegate::http::body::{BodyDecoder, BodyFraming};
-use tidegate::http::head::{HeadScanner, RequestHead};
+use tidegate::http::head::{HeadRoom, HeadScanner, RequestHead};
 use tidegate::http::response::Response;
 use tidegate::websocket::handshake::{DeflatePolicy, accept};
 
@@ -49,12 +49,13 @@ fn handshake(criterion: &mut Criterion) {
     });
     group.bench_function("parse", |bencher| {
         bencher.iter(|| {
-            RequestHead::parse(black_box(BROWSER))
+            RequestHead::parse(black_box(BROWSER), &mut HeadRoom::new())
                 .expect("valid")
                 .minor_version()
         });
     });
-    let head = RequestHead::parse(BROWSER).expect("valid");
+    let mut room = HeadRoom::new();
+    let head = RequestHead::parse(BROWSER, &mut room).expect("valid");
     let mut out = Vec::with_capacity(512);
     group.bench_function("accept and write", |bencher| {
         bencher.iter(|| {
@@ -71,7 +72,8 @@ fn handshake(criterion: &mut Criterion) {
                 .scan(black_box(BROWSER))
                 .expect("valid")
                 .expect("whole");
-            let head = RequestHead::parse(&BROWSER[..length]).expect("valid");
+            let mut room = HeadRoom::new();
+            let head = RequestHead::parse(&BROWSER[..length], &mut room).expect("valid");
             accept(&head, &subprotocols, Some(policy))
                 .expect("valid")
                 .write(&mut out);

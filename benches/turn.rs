@@ -66,9 +66,9 @@ fn exchange(peer: &Peer, bytes: &[u8]) -> usize {
 fn turn(engine: &mut Engine<GatewaySession, MemoryTransport>, keys: &[ConnKey], now: Tick) {
     engine.begin_turn(now);
     for key in keys {
-        engine.ready(*key, Readiness::edge(true, true, false));
+        engine.handle(*key, Readiness::edge(true, true, false));
     }
-    engine.run_ready();
+    engine.run_waiting();
     engine.end_turn();
 }
 

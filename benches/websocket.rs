@@ -314,10 +314,8 @@ fn echo(c: &mut Criterion) {
                     _ => break at,
                 };
                 if let Place::Input { start, len } = place {
-                    let header = server.message_header(kind, len);
-                    let front = start - header.len();
-                    input.buffer()[front..start].copy_from_slice(header.as_slice());
-                    at += front;
+                    at += server.put_header(kind, input.buffer(), start, len);
+                    input.keep_until(start + len);
                 }
             }
         });

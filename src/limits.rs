@@ -44,6 +44,9 @@ pub const ROUTES_MAX: usize = 256;
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Log lines that wait for the log thread; beyond it lines are dropped and counted.
 pub const LOG_QUEUE_LINES_MAX: usize = 8_192;
+/// While lines come the log thread rests for this time between two writes: many lines go out in one, and whoever logs them
+/// need not wake it. A line that comes alone goes out at once.
+pub const LOG_REST: Duration = Duration::from_millis(10);
 /// Bytes of the message of a log line, escaped; the rest is cut.
 pub const LOG_MESSAGE_BYTES_MAX: usize = 4_096;
 /// Bytes of one value of a log line, escaped; the rest is cut.
@@ -59,14 +62,17 @@ pub const ASSEMBLY_SMALL_POOLED_MAX: usize = 256;
 /// Unused larger assembly buffers that a codec keeps.
 pub const ASSEMBLY_LARGE_POOLED_MAX: usize = 32;
 /// Bytes of all unused larger assembly buffers that a codec keeps.
-pub const ASSEMBLY_LARGE_POOLED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How many times what has arrived of a message a kept buffer may measure to be lent for it.
-pub const ASSEMBLY_REUSE_FACTOR_MAX: usize = 8;
+pub const ASSEMBLY_LARGE_POOLED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How many times what has arrived of a message its buffer may measure, where more is announced.
+pub const ASSEMBLY_GROWTH_FACTOR_MAX: usize = 8;
 /// Unused states of unfinished frames that a codec keeps.
 pub const PARTIALS_POOLED_MAX: usize = 256;
 /// Bytes of a message that must have arrived, and of its frame that must be missing, before the rest may be read
 /// straight into its assembly buffer.
 pub const DIRECT_READ_BYTES_MIN: usize = 16 * 1024;
+/// Bytes of a message that is moved to follow the reply in front of it: one more slice costs the kernel more than the
+/// longer way of such a message.
+pub const CLOSE_UP_BYTES_MAX: usize = 2 * 1024;
 /// Bytes that are inflated before the limit and the UTF-8 are checked again.
 pub const INFLATE_STEP_BYTES: usize = 64 * 1024;
 /// Scratch space that a codec keeps although no recent message needed it.

@@ -71,9 +71,8 @@ impl Echo {
             let (protocol, codec, out) = (&mut self.protocol, &mut self.codec, &mut self.out);
             match place {
                 Place::Input { start, len } => {
-                    let header = protocol.message_header(kind, len);
-                    let front = start - header.len();
-                    input.buffer()[front..start].copy_from_slice(header.as_slice());
+                    let front = protocol.put_header(kind, input.buffer(), start, len);
+                    assert!(front < start);
                     let payload = &input.buffer()[start..start + len];
                     protocol.send_message(kind, payload, codec, out);
                 }

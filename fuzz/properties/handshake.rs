@@ -3,7 +3,7 @@
 
 use tidegate::auth::origin::OriginPolicy;
 use tidegate::http::forwarded::TrustedProxies;
-use tidegate::http::head::{HeadScanner, RequestHead};
+use tidegate::http::head::{HeadRoom, HeadScanner, RequestHead};
 use tidegate::http::response_head::ResponseHead;
 use tidegate::websocket::handshake::{
     ClientRequest, DeflateOffer, DeflatePolicy, HandshakeError, accept, is_upgrade,
@@ -42,7 +42,8 @@ fn check_server(bytes: &[u8], policy: Option<DeflatePolicy>) {
     let Ok(Some(length)) = HeadScanner::default().scan(bytes) else {
         return;
     };
-    let Ok(head) = RequestHead::parse(&bytes[..length]) else {
+    let mut room = HeadRoom::new();
+    let Ok(head) = RequestHead::parse(&bytes[..length], &mut room) else {
         return;
     };
     let ours = ours();
@@ -60,7 +61,8 @@ fn check_server(bytes: &[u8], policy: Option<DeflatePolicy>) {
     }
     let mut out = Vec::new();
     accepted.write(&mut out);
-    let answer = ResponseHead::parse(&out).expect("a well-formed answer");
+    let mut room = HeadRoom::new();
+    let answer = ResponseHead::parse(&out, &mut room).expect("a well-formed answer");
     assert_eq!(answer.status, 101);
     let chosen = answer.header("sec-websocket-protocol");
     assert_eq!(chosen, accepted.subprotocol.map(str::as_bytes));
@@ -99,7 +101,8 @@ fn check_client(bytes: &[u8], policy: Option<DeflatePolicy>, offer: Option<Defla
     let mut sent = Vec::new();
     request.write(&mut sent).expect("a valid request");
     assert_eq!(HeadScanner::default().scan(&sent), Ok(Some(sent.len())));
-    let head = RequestHead::parse(&sent).expect("a valid request");
+    let mut room = HeadRoom::new();
+    let head = RequestHead::parse(&sent, &mut room).expect("a valid request");
     let ours = ours();
     let accepted = accept(&head, &ours, policy).expect("a valid request");
     let mut out = Vec::new();

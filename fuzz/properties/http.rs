@@ -3,7 +3,7 @@
 
 use tidegate::http::body::{BodyDecoder, BodyFraming};
 use tidegate::http::error::HttpError;
-use tidegate::http::head::{HeadScanner, RequestHead};
+use tidegate::http::head::{HeadRoom, HeadScanner, RequestHead};
 
 /// The first byte chooses how the rest is cut.
 pub fn check(data: &[u8]) {
@@ -16,13 +16,14 @@ pub fn check(data: &[u8]) {
         check_head(&bytes[..length], &bytes[length..], seed);
     }
     // Whether or not the scanner liked them, no bytes may harm the parser, and the body decoder reads them anyhow.
-    let _ = RequestHead::parse(bytes).map(|head| head.body());
+    let _ = RequestHead::parse(bytes, &mut HeadRoom::new()).map(|head| head.body());
     check_body(BodyFraming::Chunked, bytes, seed);
 }
 
 fn check_head(head: &[u8], rest: &[u8], seed: u8) {
     assert!(head.ends_with(b"\r\n\r\n"));
-    let Ok(parsed) = RequestHead::parse(head) else {
+    let mut room = HeadRoom::new();
+    let Ok(parsed) = RequestHead::parse(head, &mut room) else {
         return;
     };
     assert!(parsed.target.bytes().all(|byte| byte.is_ascii_graphic()));

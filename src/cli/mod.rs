@@ -2,6 +2,7 @@
 //! call the floors below.
 
 mod arguments;
+mod bench;
 mod check;
 mod serve;
 
@@ -46,6 +47,9 @@ enum Command {
     Serve(ServeCommand),
     /// Print the effective settings with where each came from, and say what is wrong with them
     Check(CheckCommand),
+    /// Measure a WebSocket server: load, latency, CPU time and memory
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +76,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             None => serve::run(&cli.arguments),
             Some(Command::Serve(command)) => serve::run(&command.arguments),
             Some(Command::Check(command)) => check::run(&command.arguments, command.json),
+            Some(Command::Bench(command)) => bench::run(&command),
         },
         Err(error) => {
             // Nobody is left to tell where not even this can be printed.

@@ -9,6 +9,9 @@ use crate::websocket::codec::Codec;
 use crate::websocket::frame::HEADER_BYTES_MAX;
 use crate::websocket::protocol::MessageKind;
 
+/// Publications of one turn leave as one piece up to this size, which costs the kernel less than many slices.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
 /// In which form a receiver gets publications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -120,6 +123,8 @@ impl Channel {
             deflated.frames.extend(frames.map(Shared::clone));
         }
         pending.clear();
+        plain.put_together();
+        deflated.put_together();
     }
 
     /// Gives each receiver everything that was prepared, in order.
@@ -143,6 +148,30 @@ struct Receivers {
 }
 
 impl Receivers {
+    /// Makes as few pieces as possible of what goes out.
+    fn put_together(&mut self) {
+        if self.frames.len() < 2 {
+            return;
+        }
+        let mut pieces: Vec<Shared> = Vec::new();
+        let mut rest = self.frames.as_slice();
+        while let Some(first) = rest.first() {
+            let mut bytes = first.len();
+            let more = rest[1..].iter().take_while(|frame| {
+                bytes += frame.len();
+                bytes <= PIECE_BYTES_MAX
+            });
+            let count = 1 + more.count();
+            let (together, others) = rest.split_at(count);
+            pieces.push(match together {
+                [one] => Shared::clone(one),
+                several => several.concat().into(),
+            });
+            rest = others;
+        }
+        self.frames = pieces;
+    }
+
     fn insert(&mut self, key: ConnKey) {
         let index = key.index as usize;
         if self.positions.len() <= index {
@@ -173,6 +202,19 @@ mod tests {
 
     fn key(index: u32, generation: u32) -> ConnKey {
         ConnKey { index, generation }
+    }
+
+    #[test]
+    fn publications_of_one_turn_are_put_together_in_order() {
+        let mut receivers = Receivers::default();
+        for length in [3, 4, PIECE_BYTES_MAX - 7, 1, PIECE_BYTES_MAX + 1, 5] {
+            receivers.frames.push(vec![length as u8; length].into());
+        }
+        let whole = receivers.frames.concat();
+        receivers.put_together();
+        let lengths: Vec<_> = receivers.frames.iter().map(|piece| piece.len()).collect();
+        assert_eq!(lengths, [PIECE_BYTES_MAX, 1, PIECE_BYTES_MAX + 1, 5]);
+        assert_eq!(receivers.frames.concat(), whole);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::shard::Shard;
 use super::websocket::WebSocketStage;
 use crate::http::body::BodyFraming;
 use crate::http::error::HttpError;
-use crate::http::head::{HeadScanner, RequestHead};
+use crate::http::head::{HeadRoom, HeadScanner, RequestHead};
 use crate::http::response::Response;
 use crate::limits::HEAD_BYTES_MAX;
 use crate::reactor::{CloseReason, Context, Tick};
@@ -177,7 +177,8 @@ fn refuse_head(error: HttpError, cx: &mut Context<'_, GatewaySession>) -> Outcom
 
 /// Answers one request.
 fn answer(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) -> Outcome {
-    let request = match RequestHead::parse(head) {
+    let mut room = HeadRoom::new();
+    let request = match RequestHead::parse(head, &mut room) {
         Ok(request) => request,
         Err(error) => return refuse_head(error, cx),
     };
@@ -188,7 +189,6 @@ fn answer(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) 
     if let Some(refusal) = refuse_entry(entry.verdict) {
         return say(&refusal, cx);
     }
-    let is_upgrade = handshake::is_upgrade(&request);
     let route = cx
         .shard
         .config
@@ -199,7 +199,7 @@ fn answer(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) 
         // A body that nobody reads, or a peer that goes on as if it had been upgraded, must not be taken for requests.
         // A server that is going away waits for no further request.
         let keep_alive = request.keep_alive()
-            && !is_upgrade
+            && !handshake::is_upgrade(&request)
             && framing == BodyFraming::None
             && !cx.shard.node.is_draining();
         return page(&request, keep_alive, cx);

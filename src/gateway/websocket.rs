@@ -7,7 +7,7 @@ use crate::id::ConnKey;
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_AGE_MAX};
 use crate::reactor::{CloseReason, Context, Tick};
 use crate::websocket::close::{CloseCode, Violation};
-use crate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol};
+use crate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol, Whole};
 
 const HEARTBEAT_PAYLOAD: &[u8] = b"tidegate";
 
@@ -85,6 +85,17 @@ impl WebSocketStage {
                 cx.shard.paused.push(cx.key);
                 break;
             }
+            match self.echo_whole(input, cx) {
+                Ok(true) => {
+                    has_ended_message = true;
+                    if input.is_empty() {
+                        break;
+                    }
+                    continue;
+                }
+                Ok(false) => {}
+                Err(violation) => return self.fail(violation, cx),
+            }
             match self.protocol.receive(input, &mut cx.shard.codec) {
                 Ok(Some(Event::Message(message))) => {
                     let (kind, place) = (message.kind, message.place);
@@ -100,12 +111,49 @@ impl WebSocketStage {
                     self.answer_ping(waiting, cx);
                 }
                 Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close { code, .. })) => return self.on_peer_close(code, cx),
+                Ok(Some(Event::Close { code, .. })) => return self.on_peer_close(code, input, cx),
                 Ok(None) => break,
                 Err(violation) => return self.fail(violation, cx),
             }
         }
         self.watch_message(has_ended_message, cx);
+    }
+
+    /// The usual message on the endpoint that echoes, and nothing else: it goes back from where it lies. False where the next
+    /// one is another.
+    #[inline(always)]
+    fn echo_whole(
+        &mut self,
+        input: &mut Input<'_>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) -> Result<bool, Violation> {
+        if self.membership.is_some() {
+            return Ok(false);
+        }
+        let codec = &mut cx.shard.codec;
+        let Some(Whole { kind, start, len }) = self.protocol.receive_whole(input, codec)? else {
+            return Ok(false);
+        };
+        if self.protocol.deflates(len, codec) {
+            self.echo(kind, Place::Input { start, len }, input, cx);
+        } else {
+            self.echo_in_place(kind, start, len, input, cx);
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn echo_in_place(
+        &mut self,
+        kind: MessageKind,
+        start: usize,
+        len: usize,
+        input: &mut Input<'_>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
+        let from = self.protocol.put_header(kind, input.buffer(), start, len);
+        cx.out.in_place(from, start + len);
+        input.keep_until(start + len);
     }
 
     /// The peer is alive.
@@ -185,11 +233,7 @@ impl WebSocketStage {
                 let payload = &input.buffer()[start..start + len];
                 protocol.send_message(kind, payload, codec, cx.out.cork());
             }
-            Place::Input { start, len } => {
-                let header = protocol.message_header(kind, len);
-                cx.out
-                    .in_place(input.buffer(), start, len, header.as_slice());
-            }
+            Place::Input { start, len } => self.echo_in_place(kind, start, len, input, cx),
             Place::Assembled => {
                 let (mut buffer, from) = protocol.take_assembled();
                 let len = buffer.len() - from;
@@ -197,9 +241,7 @@ impl WebSocketStage {
                     protocol.send_message(kind, &buffer[from..], codec, cx.out.cork());
                     codec.recycle(buffer);
                 } else {
-                    let header = protocol.message_header(kind, len);
-                    let begin = from - header.as_slice().len();
-                    buffer[begin..from].copy_from_slice(header.as_slice());
+                    let begin = protocol.put_header(kind, &mut buffer, from, len);
                     cx.out.owned(buffer, begin);
                 }
             }
@@ -222,13 +264,25 @@ impl WebSocketStage {
             .send_pong(payload, &mut cx.shard.codec, cx.out.cork());
     }
 
-    fn on_peer_close(&mut self, code: CloseCode, cx: &mut Context<'_, GatewaySession>) {
+    /// Both Close frames have passed: the server closes TCP first, and nothing may come from the peer any more (RFC 6455
+    /// sections 7.1.1 and 5.5.1). One that has sent more all the same may go on with that, and is read to its end.
+    fn on_peer_close(
+        &mut self,
+        code: CloseCode,
+        input: &Input<'_>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
         self.protocol
             .send_close(code, "", &mut cx.shard.codec, cx.out.cork());
-        cx.close(match self.watch {
+        let reason = match self.watch {
             Watch::Closing(reason) => reason,
             _ => CloseReason::peer(code, "the peer closed"),
-        });
+        };
+        if input.is_empty() {
+            cx.finish(reason);
+        } else {
+            cx.close(reason);
+        }
     }
 
     fn fail(&mut self, violation: Violation, cx: &mut Context<'_, GatewaySession>) {

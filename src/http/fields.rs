@@ -1,41 +1,46 @@
 //! The header fields of one head, request or response, borrowed from its bytes.
 
+use std::fmt;
+use std::mem::MaybeUninit;
+
 use crate::limits::HEADERS_MAX;
 
 use super::error::HttpError;
 use super::grammar;
 
-/// Parsed header fields, in order. Fixed room, no heap.
-#[derive(Debug)]
-pub(super) struct Fields<'b> {
-    room: [httparse::Header<'b>; HEADERS_MAX],
-    count: usize,
+/// Room for the fields of one head, on the stack of whoever parses it. Only what is filled is ever touched.
+pub struct HeadRoom<'b>(pub(super) [MaybeUninit<httparse::Header<'b>>; HEADERS_MAX]);
+
+impl HeadRoom<'_> {
+    /// Room for one head, once.
+    pub const fn new() -> Self {
+        Self([const { MaybeUninit::uninit() }; HEADERS_MAX])
+    }
 }
 
+impl Default for HeadRoom<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for HeadRoom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeadRoom")
+    }
+}
+
+/// Parsed header fields, in order, in a room of the caller's.
+#[derive(Debug)]
+pub(super) struct Fields<'b>(pub(super) &'b [httparse::Header<'b>]);
+
 impl<'b> Fields<'b> {
-    pub(super) fn empty() -> Self {
-        Self {
-            room: [httparse::EMPTY_HEADER; HEADERS_MAX],
-            count: 0,
-        }
-    }
-
-    /// Where `httparse` writes.
-    pub(super) fn room(&mut self) -> &mut [httparse::Header<'b>] {
-        &mut self.room
-    }
-
-    /// The first `count` were written.
-    pub(super) fn filled(&mut self, count: usize) {
-        self.count = count;
-    }
-
     pub(super) fn first(&self, name: &str) -> Option<&'b [u8]> {
         self.all(name).next()
     }
 
     pub(super) fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b [u8]> + use<'s, 'b> {
-        self.room[..self.count]
+        self.0
             .iter()
             .filter(move |field| field.name.eq_ignore_ascii_case(name))
             .map(|field| grammar::trim(field.value))
@@ -55,9 +60,12 @@ impl<'b> Fields<'b> {
     }
 
     pub(super) fn list_contains(&self, name: &str, token: &str) -> bool {
-        self.all(name)
-            .flat_map(grammar::elements)
-            .any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+        let token = token.as_bytes();
+        // The list of one element is the usual one, and no list has to be taken apart for it.
+        self.all(name).any(|list| {
+            list.eq_ignore_ascii_case(token)
+                || grammar::elements(list).any(|element| element.eq_ignore_ascii_case(token))
+        })
     }
 }
 

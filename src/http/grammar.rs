@@ -18,6 +18,13 @@ pub(crate) fn is_field_content(bytes: &[u8]) -> bool {
     })
 }
 
+/// Whether `bytes` is visible ASCII and spaces.
+pub(crate) fn is_visible_or_space(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .fold(true, |good, &byte| good & (b' '..0x7f).contains(&byte))
+}
+
 /// Without spaces and tabs at both ends.
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');

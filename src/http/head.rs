@@ -7,6 +7,7 @@ use super::error::HttpError;
 use super::fields::{self, Fields};
 use super::{grammar, scanner, target};
 
+pub use super::fields::HeadRoom;
 pub use super::scanner::HeadScanner;
 
 /// A request head, borrowed from the bytes that it was parsed from.
@@ -23,15 +24,14 @@ pub struct RequestHead<'b> {
 }
 
 impl<'b> RequestHead<'b> {
-    /// Parses one whole head (of the length that the scanner gave).
+    /// Parses one whole head (of the length that the scanner gave). Its fields are kept in `room`.
     ///
     /// # Errors
     /// 400 where a MUST of RFC 9112 is broken, 431 over 64 headers, 505 for another major version.
-    pub fn parse(head: &'b [u8]) -> Result<Self, HttpError> {
+    pub fn parse(head: &'b [u8], room: &'b mut HeadRoom<'b>) -> Result<Self, HttpError> {
         fields::check_line_ends(head)?;
-        let mut fields = Fields::empty();
-        let mut request = httparse::Request::new(fields.room());
-        match request.parse(head) {
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(head, &mut room.0) {
             Ok(httparse::Status::Complete(length)) if length == head.len() => {}
             Ok(_) => return Err(HttpError::BadRequest),
             Err(httparse::Error::Version) => return Err(version_refusal(head)),
@@ -42,15 +42,13 @@ impl<'b> RequestHead<'b> {
         else {
             return Err(HttpError::BadRequest);
         };
-        let count = request.headers.len();
-        fields.filled(count);
         let target = target::parse(method, target)?;
         let head = Self {
             method,
             target: target.path_and_query,
             authority: target.authority,
             minor_version,
-            fields,
+            fields: Fields(request.headers),
         };
         head.check_host()?;
         Ok(head)

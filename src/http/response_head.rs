@@ -1,7 +1,7 @@
 //! The head of a response, for the client side of a handshake (RFC 9112 section 4).
 
 use super::error::HttpError;
-use super::fields::{self, Fields};
+use super::fields::{self, Fields, HeadRoom};
 
 /// A response head, borrowed from the bytes that it was parsed from ([`super::scanner::HeadScanner::response`] finds
 /// its end).
@@ -16,15 +16,19 @@ pub struct ResponseHead<'b> {
 }
 
 impl<'b> ResponseHead<'b> {
-    /// Parses one whole head.
+    /// Parses one whole head. Its fields are kept in `room`.
     ///
     /// # Errors
     /// What is no HTTP/1.x response, or has too many fields. The status of the error means nothing here.
-    pub fn parse(head: &'b [u8]) -> Result<Self, HttpError> {
+    pub fn parse(head: &'b [u8], room: &'b mut HeadRoom<'b>) -> Result<Self, HttpError> {
         fields::check_line_ends(head)?;
-        let mut fields = Fields::empty();
-        let mut response = httparse::Response::new(fields.room());
-        match response.parse(head) {
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            head,
+            &mut room.0,
+        );
+        match parsed {
             Ok(httparse::Status::Complete(length)) if length == head.len() => {}
             Ok(_) => return Err(HttpError::BadRequest),
             Err(error) => return Err(fields::refusal(error)),
@@ -33,13 +37,11 @@ impl<'b> ResponseHead<'b> {
             return Err(HttpError::BadRequest);
         };
         let reason = response.reason.unwrap_or_default();
-        let count = response.headers.len();
-        fields.filled(count);
         Ok(Self {
             status,
             reason,
             minor_version,
-            fields,
+            fields: Fields(response.headers),
         })
     }
 
@@ -72,7 +74,8 @@ mod tests {
     fn reads_status_reason_and_fields() {
         let bytes =
             b"HTTP/1.1 403 Forbidden\r\nContent-Length:  2 \r\nVary: a\r\nvary: b, c\r\n\r\n";
-        let head = ResponseHead::parse(bytes).expect("valid");
+        let mut room = HeadRoom::new();
+        let head = ResponseHead::parse(bytes, &mut room).expect("valid");
         assert_eq!(
             (head.status, head.reason, head.minor_version()),
             (403, "Forbidden", 1)
@@ -95,7 +98,10 @@ mod tests {
             "HTTP/1.1 200 OK\r\n",
             "GET / HTTP/1.1\r\n\r\n",
         ] {
-            assert!(ResponseHead::parse(bad.as_bytes()).is_err(), "{bad:?}");
+            assert!(
+                ResponseHead::parse(bad.as_bytes(), &mut HeadRoom::new()).is_err(),
+                "{bad:?}"
+            );
         }
     }
 }

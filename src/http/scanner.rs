@@ -115,20 +115,27 @@ impl HeadScanner {
     }
 
     fn check_request_line_part(&mut self, offset: usize, part: &[u8]) -> Result<(), HttpError> {
-        for (index, &byte) in part.iter().enumerate() {
+        let mut rest = part;
+        while !self.method_ended
+            && let Some((&byte, tail)) = rest.split_first()
+        {
+            let at = offset + part.len() - rest.len();
+            self.method_ended = byte == b' ';
             let is_good = if self.method_ended {
-                (b' '..0x7f).contains(&byte)
-            } else if byte == b' ' {
-                self.method_ended = true;
-                offset + index > 0
+                at > 0
             } else {
-                grammar::is_token_byte(byte) && offset + index < METHOD_BYTES_MAX
+                grammar::is_token_byte(byte) && at < METHOD_BYTES_MAX
             };
             if !is_good {
                 return Err(HttpError::BadRequest);
             }
+            rest = tail;
         }
-        Ok(())
+        if grammar::is_visible_or_space(rest) {
+            Ok(())
+        } else {
+            Err(HttpError::BadRequest)
+        }
     }
 
     /// Takes note of a complete line; gives whether it ends the head.

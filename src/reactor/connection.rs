@@ -24,25 +24,26 @@ pub(super) struct Unread {
     pub(super) bytes: Vec<u8>,
 }
 
-/// A connection. Fields that every message touches come first.
+/// A connection. Fields that every message touches come first, the session's next to them.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Connection<S, T> {
     pub(super) transport: T,
     pub(super) generation: u32,
     pub(super) readiness: Readiness,
     pub(super) stage: Stage,
-    /// In the ready list.
-    pub(super) is_queued: bool,
+    /// Goes on in the next turn, without an event.
+    pub(super) is_waiting: bool,
     /// A read gave the end of the stream.
     pub(super) is_read_ended: bool,
     pub(super) last_activity: Tick,
     pub(super) queue: Option<Box<SendQueue>>,
     pub(super) unread: Option<Box<Unread>>,
+    pub(super) session: S,
     /// When the session, or the stage that follows it, wants to be looked at.
     pub(super) deadline: Option<Tick>,
     /// The one wheel entry that counts.
     pub(super) timer: Option<Tick>,
-    pub(super) session: S,
 }
 
 impl<S, T> Connection<S, T> {
@@ -52,14 +53,14 @@ impl<S, T> Connection<S, T> {
             generation,
             readiness: Readiness::fresh(),
             stage: Stage::Open,
-            is_queued: false,
+            is_waiting: false,
             is_read_ended: false,
             last_activity: now,
             queue: None,
             unread: None,
+            session,
             deadline: None,
             timer: None,
-            session,
         }
     }
 

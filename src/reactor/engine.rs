@@ -1,7 +1,7 @@
 //! The loop without the poller: connections in a slab, their readiness, timers and send queues, over any transport and any
 //! clock. `Reactor` puts a poller under it; benches and tests put memory under it.
 //!
-//! Order of calls in a turn: `begin_turn`, `ready` for each event, `run_ready`, `deliver` for each piece of mail, `end_turn`.
+//! Order of calls in a turn: `begin_turn`, `handle` for each event, `run_waiting`, `deliver` for each piece of mail, `end_turn`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::connection::{Connection, Detached, DetachedState, Stage};
 use super::output::Output;
 use super::queue::SendQueue;
 use super::readiness::Readiness;
-use super::session::{CloseReason, Context, Session};
+use super::session::{CloseReason, Context, Control, Session};
 use super::time::Tick;
 use super::transport::Transport;
 use super::turn::Turn;
@@ -66,9 +66,11 @@ pub(super) struct Tools {
     pub(super) now: Tick,
     pub(super) limits: Limits,
     pub(super) output: Output,
+    pub(super) control: Control,
     pub(super) pool: Pool,
     pub(super) wheel: Wheel,
-    pub(super) ready: VecDeque<ConnKey>,
+    /// Connections that go on without an event.
+    pub(super) waiting: VecDeque<ConnKey>,
     pub(super) dead: Vec<ConnKey>,
     #[expect(
         clippy::vec_box,
@@ -98,6 +100,8 @@ pub struct Engine<S: Session, T> {
     shard: S::Shard,
     tools: Tools,
     read_buffer: Box<[u8]>,
+    /// How many of the waiting ones get their turn in this one.
+    waiting_before: usize,
     due: Vec<Entry>,
 }
 
@@ -112,13 +116,15 @@ impl<S: Session, T: Transport> Engine<S, T> {
                 now,
                 limits,
                 output: Output::default(),
+                control: Control::default(),
                 pool: Pool::new(POOL_BUFFERS_MAX, POOL_BUFFER_BYTES_MAX),
                 wheel: Wheel::new(now),
-                ready: VecDeque::new(),
+                waiting: VecDeque::new(),
                 dead: Vec::new(),
                 queues: Vec::new(),
             },
             read_buffer: vec![0; limits.read_bytes_max].into_boxed_slice(),
+            waiting_before: 0,
             due: Vec::new(),
         }
     }
@@ -155,9 +161,15 @@ impl<S: Session, T: Transport> Engine<S, T> {
             .collect()
     }
 
+    /// The time of this turn.
+    pub fn now(&self) -> Tick {
+        self.tools.now
+    }
+
     /// A turn begins at `now`.
     pub fn begin_turn(&mut self, now: Tick) {
         self.tools.now = now;
+        self.waiting_before = self.tools.waiting.len();
     }
 
     /// Takes a connection in; `register` is told its key before the session is.
@@ -209,7 +221,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
         })
     }
 
-    /// Puts a detached connection in; what it had not read is offered to its session in the next `run_ready`.
+    /// Puts a detached connection in; what it had not read is offered to its session in the next turn.
     ///
     /// # Errors
     /// What `register` says; the session is then released without a call.
@@ -239,31 +251,43 @@ impl<S: Session, T: Transport> Engine<S, T> {
         if let Some(mut turn) = self.at(key) {
             turn.arm();
         }
-        self.ready(key, Readiness::edge(true, true, false));
+        if let Some(mut turn) = self.at(key) {
+            turn.connection
+                .readiness
+                .merge(Readiness::edge(true, true, false));
+            turn.requeue();
+        }
         Ok(key)
     }
 
-    /// An edge for `key`; one that is gone is ignored.
-    pub fn ready(&mut self, key: ConnKey, edge: Readiness) {
-        if let Some(connection) = self.connections.get_mut(key.index as usize)
-            && connection.generation == key.generation
-        {
-            connection.readiness.merge(edge);
-            if !connection.is_queued {
-                connection.is_queued = true;
-                self.tools.ready.push_back(key);
+    /// An edge for `key`: it is its turn, unless it waits for one already. A key that is gone is ignored.
+    #[inline]
+    pub fn handle(&mut self, key: ConnKey, edge: Readiness) {
+        let Self {
+            connections,
+            shard,
+            tools,
+            read_buffer,
+            ..
+        } = self;
+        if let Some(mut turn) = Turn::at(connections, shard, tools, key) {
+            turn.connection.readiness.merge(edge);
+            if !turn.connection.is_waiting {
+                turn.drive(read_buffer);
             }
         }
     }
 
-    /// Offers a connection what its session left unconsumed.
+    /// Offers a connection what its session left unconsumed, in the next turn.
     pub fn resume(&mut self, key: ConnKey) {
-        self.ready(key, Readiness::default());
+        if let Some(mut turn) = self.at(key) {
+            turn.requeue();
+        }
     }
 
     /// Whether connections wait that need no event to go on.
-    pub fn has_ready(&self) -> bool {
-        !self.tools.ready.is_empty()
+    pub fn has_waiting(&self) -> bool {
+        !self.tools.waiting.is_empty()
     }
 
     /// Asks for a turn `ticks` from now, whatever else happens.
@@ -283,27 +307,24 @@ impl<S: Session, T: Transport> Engine<S, T> {
         self.tools.wheel.next_due()
     }
 
-    /// Serves every connection that was ready when this was called, once.
-    pub fn run_ready(&mut self) {
-        for _ in 0..self.tools.ready.len() {
-            let Some(key) = self.tools.ready.pop_front() else {
+    /// Serves, once, every connection that waited when the turn began. Those with news came first: whoever has used up a
+    /// whole turn before makes nobody wait.
+    pub fn run_waiting(&mut self) {
+        for _ in 0..std::mem::take(&mut self.waiting_before) {
+            let Some(key) = self.tools.waiting.pop_front() else {
                 return;
             };
-            self.drive(key);
-        }
-    }
-
-    fn drive(&mut self, key: ConnKey) {
-        let Self {
-            connections,
-            shard,
-            tools,
-            read_buffer,
-            ..
-        } = self;
-        if let Some(mut turn) = Turn::at(connections, shard, tools, key) {
-            turn.connection.is_queued = false;
-            turn.drive(read_buffer);
+            let Self {
+                connections,
+                shard,
+                tools,
+                read_buffer,
+                ..
+            } = self;
+            if let Some(mut turn) = Turn::at(connections, shard, tools, key) {
+                turn.connection.is_waiting = false;
+                turn.drive(read_buffer);
+            }
         }
     }
 

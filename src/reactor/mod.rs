@@ -2,10 +2,11 @@
 //! and TLS. It knows bytes and sessions, no user, no room, no route.
 //!
 //! A turn: poll, merge readiness into each connection, serve the ready ones (read, let the session answer, write what it
-//! said straight from where it lies), take mail, send what goes out to many, fire timers, bury the dead.
+//! said straight from where it lies), take in who is new, take mail, send what goes out to many, fire timers, bury the dead.
 
 mod connection;
 mod engine;
+mod intake;
 mod mailbox;
 mod memory;
 mod output;
@@ -21,6 +22,7 @@ mod wheel;
 
 pub use connection::Detached;
 pub use engine::{Engine, Limits};
+pub use intake::{Intake, intake_token};
 pub use mailbox::Mailbox;
 pub use memory::{MemoryPeer, MemoryTransport};
 pub use output::Output;

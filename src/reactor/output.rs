@@ -5,9 +5,6 @@ use std::io::IoSlice;
 use super::queue::{SLICES_MAX, SendQueue};
 use crate::buffer::{Pool, Shared};
 
-/// Frames that lie apart in the read buffer are moved together up to this size: one more slice costs the kernel more
-/// than the copy.
-const COALESCE_BYTES_MAX: usize = 2 * 1024;
 /// The cork keeps this much room between calls.
 const CORK_BYTES_KEPT_MAX: usize = 256 * 1024;
 
@@ -23,65 +20,69 @@ enum Segment {
     Shared(Shared),
 }
 
-/// The replies of one call, in order.
+/// The replies of one call, in order: the segments, then what was said last, which is a run of the input or the end of the
+/// cork. A call that says one thing has no segment.
 #[derive(Debug, Default)]
 pub struct Output {
-    cork: Vec<u8>,
-    cork_sealed: usize,
     segments: Vec<Segment>,
     segment_bytes: usize,
+    /// Where in the input's buffer the replies that lie there begin and end.
+    run_from: usize,
+    run_to: usize,
+    cork: Vec<u8>,
+    cork_sealed: usize,
     backlog: usize,
     congested_bytes: usize,
 }
 
 impl Output {
     /// Begins a call for a connection with `backlog` bytes in its send queue, that is congested from `congested_bytes` on.
+    #[inline]
     pub(super) fn begin(&mut self, backlog: usize, congested_bytes: usize) {
-        debug_assert!(self.segments.is_empty() && self.cork.is_empty());
+        debug_assert!(self.bytes() == 0 && self.segments.is_empty());
         self.backlog = backlog;
         self.congested_bytes = congested_bytes;
     }
 
     /// Where small replies are encoded: bytes appended here leave in order with everything else.
     pub fn cork(&mut self) -> &mut Vec<u8> {
+        self.seal_run();
         &mut self.cork
     }
 
-    /// Sends `buffer[start..start + len]`, the payload of a message that lies in the input's buffer, with `header` written
-    /// in front of it, where the peer's own header was.
-    pub fn in_place(&mut self, buffer: &mut [u8], start: usize, len: usize, header: &[u8]) {
-        self.seal_cork();
-        let (mut from, to) = (start - header.len(), start + len);
-        buffer[from..start].copy_from_slice(header);
-        self.segment_bytes += to - from;
-        if let Some(Segment::Input { to: end, .. }) = self.segments.last_mut()
-            && to - from <= COALESCE_BYTES_MAX
-        {
-            buffer.copy_within(from..to, *end);
-            from = *end;
-            *end = from + header.len() + len;
-            return;
+    /// Sends the bytes of the input's buffer from `from` to `to`, from where they lie.
+    #[inline]
+    pub fn in_place(&mut self, from: usize, to: usize) {
+        if self.run_to != from || self.run_from == self.run_to {
+            self.begin_run(from);
         }
-        self.segments.push(Segment::Input { from, to });
+        self.run_to = to;
+    }
+
+    #[inline]
+    fn begin_run(&mut self, from: usize) {
+        self.seal();
+        self.run_from = from;
     }
 
     /// Sends `bytes[from..]` and gives the buffer back afterwards.
     pub fn owned(&mut self, bytes: Vec<u8>, from: usize) {
-        self.seal_cork();
+        self.seal();
         self.segment_bytes += bytes.len() - from;
         self.segments.push(Segment::Owned { bytes, from });
     }
 
     /// Sends bytes that others send as well.
     pub fn shared(&mut self, bytes: &Shared) {
-        self.seal_cork();
+        self.seal();
         self.segment_bytes += bytes.len();
         self.segments.push(Segment::Shared(Shared::clone(bytes)));
     }
 
     /// Bytes said in this call.
+    #[inline]
     pub fn bytes(&self) -> usize {
-        self.segment_bytes + self.cork.len() - self.cork_sealed
+        self.segment_bytes + (self.run_to - self.run_from) + (self.cork.len() - self.cork_sealed)
     }
 
     /// Bytes that waited in the send queue when the call began.
@@ -94,7 +95,10 @@ impl Output {
         self.backlog + self.bytes() >= self.congested_bytes
     }
 
-    fn seal_cork(&mut self) {
+    /// Makes a segment of what was said last.
+    #[inline]
+    pub(super) fn seal(&mut self) {
+        self.seal_run();
         if self.cork.len() > self.cork_sealed {
             self.segment_bytes += self.cork.len() - self.cork_sealed;
             self.segments.push(Segment::Cork {
@@ -105,20 +109,27 @@ impl Output {
         }
     }
 
-    /// Seals the call; true where there is nothing to write.
-    pub(super) fn seal(&mut self) -> bool {
-        self.seal_cork();
-        self.segments.is_empty()
+    #[inline]
+    fn seal_run(&mut self) {
+        let (from, to) = (self.run_from, self.run_to);
+        if from < to {
+            self.segment_bytes += to - from;
+            self.segments.push(Segment::Input { from, to });
+            self.run_from = to;
+        }
     }
 
-    /// The bytes of a call that said one thing, which is the usual one.
+    /// The bytes of a call that said one thing, which is the usual one, or nothing.
     #[inline]
     pub(super) fn only<'o>(&'o self, input: &'o [u8]) -> Option<&'o [u8]> {
-        match self.segments.as_slice() {
-            [Segment::Input { from, to }] => Some(&input[*from..*to]),
-            [Segment::Cork { from, to }] => Some(&self.cork[*from..*to]),
-            _ => None,
+        if !self.segments.is_empty() {
+            return None;
         }
+        Some(if self.run_from < self.run_to {
+            &input[self.run_from..self.run_to]
+        } else {
+            &self.cork
+        })
     }
 
     /// The first slices for one gathering write of `input` and the rest; gives how many, and whether that is all.
@@ -142,7 +153,7 @@ impl Output {
     }
 
     /// Moves everything past the first `written` bytes to `queue` and is empty for the next call. Buffers that were written
-    /// whole go to `recycle`.
+    /// whole go to `recycle`. To be called when it is sealed.
     pub(super) fn spill(
         &mut self,
         mut written: usize,
@@ -174,12 +185,22 @@ impl Output {
     /// Everything was written, or nobody is left to read it.
     #[inline]
     pub(super) fn discard(&mut self, mut recycle: impl FnMut(Vec<u8>)) {
+        self.seal();
         while let Some(segment) = self.segments.pop() {
             if let Segment::Owned { bytes, .. } = segment {
                 recycle(bytes);
             }
         }
         self.reset();
+    }
+
+    /// What [`only`](Self::only) gave was written.
+    #[inline]
+    pub(super) fn written(&mut self) {
+        self.run_from = self.run_to;
+        if !self.cork.is_empty() {
+            self.reset();
+        }
     }
 
     fn reset(&mut self) {
@@ -213,11 +234,15 @@ mod tests {
         output.begin(0, 100);
         let mut input = *b"hhmmABChhmmDEF....hhmmmmGHI";
         output.cork().extend_from_slice(b"1");
-        output.in_place(&mut input, 4, 3, b"x:");
-        output.in_place(&mut input, 11, 3, b"y:");
+        input[2..7].copy_from_slice(b"x:ABC");
+        output.in_place(2, 7);
+        input[9..14].copy_from_slice(b"y:DEF");
+        output.in_place(9, 14);
         output.cork().extend_from_slice(b"23");
         output.owned(b"..owned".to_vec(), 2);
-        output.in_place(&mut input, 24, 3, b"z:");
+        input[22..27].copy_from_slice(b"z:GHI");
+        output.in_place(22, 24);
+        output.in_place(24, 27);
         output.shared(&Shared::from(&b"shared"[..]));
         assert_eq!(output.bytes(), 29);
         assert!(!output.is_congested());
@@ -226,10 +251,10 @@ mod tests {
             let mut queue = SendQueue::default();
             let mut pool = Pool::new(4, 1024);
             let mut again = Output::default();
-            let mut input = *b"hhmmABChhmmDEF";
+            let input = *b"hhx:ABChhy:DEF";
             again.begin(0, 5);
-            again.in_place(&mut input, 4, 3, b"x:");
-            again.in_place(&mut input, 11, 3, b"y:");
+            again.in_place(2, 7);
+            again.in_place(9, 14);
             again.owned(b"..owned".to_vec(), 2);
             again.cork().extend_from_slice(b"end");
             again.shared(&Shared::from(&b"shared"[..]));
@@ -247,19 +272,29 @@ mod tests {
                 .collect();
             assert_eq!(rest, whole[written..]);
             assert_eq!(recycled, usize::from(written >= 15));
-            assert!(again.seal(), "empty for the next call");
+            assert_eq!(
+                again.only(&input),
+                Some(&b""[..]),
+                "empty for the next call"
+            );
         }
     }
 
     #[test]
-    fn small_neighbours_share_a_slice() {
+    fn neighbours_in_the_input_are_one_slice() {
         let mut output = Output::default();
         output.begin(0, usize::MAX);
-        let mut input = vec![0u8; 16 * 10];
-        for frame in 0..16 {
-            output.in_place(&mut input, frame * 10 + 6, 4, &[0x82, 4]);
+        for frame in 1..17 {
+            output.in_place(frame * 10, frame * 10 + 10);
         }
-        assert_eq!(output.segments.len(), 1);
-        assert_eq!(output.bytes(), 16 * 6);
+        let input = [7; 200];
+        assert_eq!(output.only(&input), Some(&input[10..170]));
+        output.written();
+        assert_eq!(output.bytes(), 0);
+        output.cork().push(1);
+        assert_eq!(output.only(&input), Some(&[1][..]));
+        output.in_place(170, 171);
+        assert_eq!(output.only(&input), None, "two things were said");
+        assert_eq!(output.bytes(), 2);
     }
 }

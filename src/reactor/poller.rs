@@ -1,6 +1,8 @@
-//! A worker: the engine over `mio`, its mailbox, and the paced farewell. One thread owns one of these.
+//! A worker: the engine over `mio`, its mailbox, the intake where it has one, and the paced farewell. One thread owns one of
+//! these.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use mio::{Events, Poll, Token};
 
 use super::connection::Detached;
 use super::engine::{Engine, Limits};
+use super::intake::{INTAKE_INDEX, Intake};
 use super::mailbox::Mailbox;
 use super::readiness::Readiness;
 use super::session::{CloseReason, Session};
@@ -59,6 +62,7 @@ pub struct Reactor<S: Session> {
     engine: Engine<S, Stream>,
     mailbox: Arc<Mailbox<Command<S>>>,
     clock: Clock,
+    intake: Option<Box<dyn Intake<S>>>,
     farewell: Option<Farewell>,
     has_more_mail: bool,
 }
@@ -83,6 +87,7 @@ impl<S: Session> Reactor<S> {
             engine,
             mailbox,
             clock,
+            intake: None,
             farewell: None,
             has_more_mail: false,
         })
@@ -91,6 +96,16 @@ impl<S: Session> Reactor<S> {
     /// Where commands go.
     pub fn mailbox(&self) -> Arc<Mailbox<Command<S>>> {
         Arc::clone(&self.mailbox)
+    }
+
+    /// Has this worker's loop drive `intake` from now on.
+    ///
+    /// # Errors
+    /// What the poller says to its sources.
+    pub fn set_intake(&mut self, mut intake: Box<dyn Intake<S>>) -> io::Result<()> {
+        intake.register(self.poll.registry())?;
+        self.intake = Some(intake);
+        Ok(())
     }
 
     /// Serves until a farewell is over.
@@ -121,13 +136,20 @@ impl<S: Session> Reactor<S> {
                 continue;
             }
             let key = ConnKey::from_word(event.token().0 as u64);
+            if key.index == INTAKE_INDEX {
+                if let Some(intake) = &mut self.intake {
+                    intake.ready(key.generation);
+                }
+                continue;
+            }
             let ended = event.is_read_closed() || event.is_error();
-            self.engine.ready(
+            self.engine.handle(
                 key,
                 Readiness::edge(event.is_readable(), event.is_writable(), ended),
             );
         }
-        self.engine.run_ready();
+        self.engine.run_waiting();
+        self.take_in();
         if has_mail {
             self.take_mail();
         }
@@ -136,10 +158,16 @@ impl<S: Session> Reactor<S> {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if self.engine.has_ready() || self.has_more_mail {
+        if self.engine.has_waiting() || self.has_more_mail {
             return Some(Duration::ZERO);
         }
-        let timer = self.engine.next_due().map(|tick| self.clock.until(tick));
+        let intake = self.intake.as_ref();
+        let intake_due = intake.and_then(|intake| intake.due(self.engine.now()));
+        let due = match (self.engine.next_due(), intake_due) {
+            (Some(timer), Some(intake)) => Some(timer.earlier(intake)),
+            (timer, intake) => timer.or(intake),
+        };
+        let timer = due.map(|tick| self.clock.until(tick));
         match (timer, &self.farewell) {
             (Some(timer), Some(_)) => Some(timer.min(DRAIN_STEP)),
             (None, Some(_)) => Some(DRAIN_STEP),
@@ -147,8 +175,39 @@ impl<S: Session> Reactor<S> {
         }
     }
 
+    /// Takes in the connections that have come.
+    fn take_in(&mut self) {
+        let now = self.engine.now();
+        let Some(mut intake) = self.intake.take() else {
+            return;
+        };
+        let is_due = intake.due(now).is_some_and(|due| due.is_reached(now));
+        let flow = if is_due {
+            intake.run(now, &mut |stream, session| self.open(stream, session))
+        } else {
+            ControlFlow::Continue(())
+        };
+        if flow.is_continue() {
+            self.intake = Some(intake);
+        }
+    }
+
+    fn open(&mut self, stream: Stream, session: S) {
+        let registry = self.poll.registry();
+        // A registration fails only without memory for it; the connection is dropped and its session released.
+        let key = self.engine.insert(stream, session, |stream, key| {
+            stream.register(registry, Token(key.to_word() as usize))
+        });
+        if let (Ok(key), Some(farewell)) = (key, &mut self.farewell) {
+            farewell.keys.push(key);
+        }
+    }
+
     fn take_mail(&mut self) {
         self.mailbox.begin_taking();
+        if let Some(intake) = &mut self.intake {
+            intake.woken(self.engine.now());
+        }
         for _ in 0..MAIL_PER_TURN_MAX {
             let Some(command) = self.mailbox.take() else {
                 return;
@@ -159,17 +218,8 @@ impl<S: Session> Reactor<S> {
     }
 
     fn obey(&mut self, command: Command<S>) {
-        let registry = self.poll.registry();
         match command {
-            Command::Open(stream, session) => {
-                // A registration fails only without memory for it; the connection is dropped and its session released.
-                let key = self.engine.insert(stream, session, |stream, key| {
-                    stream.register(registry, Token(key.to_word() as usize))
-                });
-                if let (Ok(key), Some(farewell)) = (key, &mut self.farewell) {
-                    farewell.keys.push(key);
-                }
-            }
+            Command::Open(stream, session) => self.open(stream, session),
             Command::Adopt(detached) => self.adopt(detached),
             Command::HandOver(key, mailbox) => self.hand_over(key, &mailbox),
             Command::Mail(mail) => self.engine.deliver(mail),

@@ -84,9 +84,12 @@ impl CloseReason {
 /// What a session wants done with its connection once the call is over.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Control {
+    /// Whether anything is wanted: a message usually asks for nothing.
+    pub(super) is_asked: bool,
     /// `Some(None)` takes the deadline away.
     pub(super) deadline: Option<Option<Tick>>,
     pub(super) close: Option<CloseReason>,
+    pub(super) is_peer_done: bool,
     pub(super) abort: bool,
 }
 
@@ -103,34 +106,44 @@ pub struct Context<'e, S: Session> {
     pub now: Tick,
     /// When the peer was last heard, or last took some of what waited for it.
     pub last_activity: Tick,
-    pub(super) control: Control,
+    pub(super) control: &'e mut Control,
 }
 
 impl<S: Session> Context<'_, S> {
     /// Asks for `on_deadline` after `duration`, in place of what was asked before.
     pub fn set_deadline(&mut self, duration: Duration) {
-        self.control.deadline = Some(Some(self.now.after(duration)));
+        self.set_deadline_at(self.now.after(duration));
     }
 
     /// Asks for `on_deadline` at `tick`, in place of what was asked before.
     pub fn set_deadline_at(&mut self, tick: Tick) {
         self.control.deadline = Some(Some(tick));
+        self.control.is_asked = true;
     }
 
     /// Asks for no `on_deadline`.
     pub fn clear_deadline(&mut self) {
         self.control.deadline = Some(None);
+        self.control.is_asked = true;
     }
 
     /// Ends the connection in good order: what was said is sent, then `shutdown(Write)`, and what the peer still sends is
     /// read and dropped until it ends or the close time is over. The first reason counts.
     pub fn close(&mut self, reason: CloseReason) {
         self.control.close.get_or_insert(reason);
+        self.control.is_asked = true;
+    }
+
+    /// Ends the connection in good order where the peer has announced that it sends nothing more: as [`close`](Self::close),
+    /// but it is not waited for. What it sends nevertheless may be answered by a reset.
+    pub fn finish(&mut self, reason: CloseReason) {
+        self.close(reason);
+        self.control.is_peer_done = true;
     }
 
     /// Drops the connection as it is.
     pub fn abort(&mut self, reason: CloseReason) {
-        self.control.close.get_or_insert(reason);
+        self.close(reason);
         self.control.abort = true;
     }
 }

@@ -174,6 +174,10 @@ impl Transport for TlsStream {
         self.push()
     }
 
+    fn holds_back(&self) -> bool {
+        self.tls.wants_write()
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.tls.send_close_notify();
         self.push()?;

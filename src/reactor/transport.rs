@@ -33,11 +33,29 @@ pub trait Transport {
     /// `WouldBlock` where none was; anything else ends the connection.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Writes the last bytes of all. They may wait to leave together with the end of the stream, which follows at once.
+    ///
+    /// # Errors
+    /// As `write`.
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(&[IoSlice::new(bytes)])
+    }
+
+    /// Whether a drop ends the stream as well as [`shutdown_write`](Self::shutdown_write) does, where all that has come was read.
+    fn ends_by_drop(&self) -> bool {
+        false
+    }
+
     /// Moves on what the transport itself holds back (encrypted records); true once nothing is held.
     ///
     /// # Errors
     /// What ends the connection.
     fn flush(&mut self) -> io::Result<bool>;
+
+    /// Whether [`flush`](Self::flush) has something to do.
+    fn holds_back(&self) -> bool {
+        false
+    }
 
     /// Says that nothing more will be written; what the peer sends can still be read.
     ///
@@ -117,6 +135,19 @@ impl Transport for Socket {
         }
     }
 
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // One segment carries them and the FIN.
+        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        Ok(match self {
+            Self::Tcp(stream) => send(&*stream, bytes, flags)?,
+            Self::Unix(stream) => send(&*stream, bytes, flags)?,
+        })
+    }
+
+    fn ends_by_drop(&self) -> bool {
+        true
+    }
+
     fn flush(&mut self) -> io::Result<bool> {
         Ok(true)
     }
@@ -182,10 +213,33 @@ impl Transport for Stream {
         }
     }
 
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write_last(bytes),
+            Self::Tls(stream) => stream.write_last(bytes),
+        }
+    }
+
+    fn ends_by_drop(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.ends_by_drop(),
+            // The peer's close_notify may be under way.
+            Self::Tls(_) => false,
+        }
+    }
+
     fn flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Plain(socket) => Transport::flush(socket),
             Self::Tls(stream) => stream.flush(),
+        }
+    }
+
+    #[inline]
+    fn holds_back(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.holds_back(),
         }
     }
 

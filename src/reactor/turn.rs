@@ -48,8 +48,13 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
     }
 
     /// Writes what waits, then reads what is there.
+    #[inline]
     pub(super) fn drive(&mut self, read_buffer: &mut [u8]) {
-        if self.connection.readiness.is_writable() {
+        if self.connection.readiness.is_writable()
+            && (self.connection.queue.is_some()
+                || self.connection.stage == Stage::Closing
+                || self.connection.transport.holds_back())
+        {
             self.write_on();
         }
         match self.connection.stage {
@@ -59,35 +64,52 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         }
     }
 
-    /// Calls the session; what it said stays in the output until `settle`.
+    /// Calls the session; what it said stays in the output, and what it asked for in the control, until `settle`.
     #[inline]
-    fn call(&mut self, call: impl FnOnce(&mut S, &mut Context<'_, S>)) -> Control {
-        let congested = self.tools.limits.congested_bytes;
-        self.tools
-            .output
-            .begin(self.connection.backlog(), congested);
+    fn call(&mut self, call: impl FnOnce(&mut S, &mut Context<'_, S>)) {
+        let tools = &mut *self.tools;
+        let congested = tools.limits.congested_bytes;
+        tools.output.begin(self.connection.backlog(), congested);
         let mut cx = Context {
             key: self.key,
             shard: self.shard,
-            out: &mut self.tools.output,
-            now: self.tools.now,
+            out: &mut tools.output,
+            now: tools.now,
             last_activity: self.connection.last_activity,
-            control: Control::default(),
+            control: &mut tools.control,
         };
         call(&mut self.connection.session, &mut cx);
-        cx.control
+    }
+
+    /// Calls the session for the last time: what it asks for is of no account.
+    fn call_last(&mut self, reason: CloseReason) {
+        self.call(|session, cx| session.on_close(reason, cx));
+        self.tools.control = Control::default();
     }
 
     /// Calls the session outside of any input.
     pub(super) fn call_and_settle(&mut self, call: impl FnOnce(&mut S, &mut Context<'_, S>)) {
-        let control = self.call(call);
-        self.settle(control, &[]);
+        self.call(call);
+        self.settle(&[]);
     }
 
     /// Writes what was said and does what was asked for.
     #[inline]
-    fn settle(&mut self, control: Control, input: &[u8]) {
+    fn settle(&mut self, input: &[u8]) {
+        if self.tools.control.is_asked {
+            return self.obey(input);
+        }
         self.write_output(input);
+    }
+
+    #[inline(never)]
+    fn obey(&mut self, input: &[u8]) {
+        let control = std::mem::take(&mut self.tools.control);
+        if control.close.is_some() && !control.abort {
+            self.write_last_output(input);
+        } else {
+            self.write_output(input);
+        }
         if let Some(deadline) = control.deadline
             && self.connection.stage == Stage::Open
         {
@@ -98,19 +120,22 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
             if control.abort {
                 self.abort(reason);
             } else {
-                self.close(reason);
+                self.close(reason, control.is_peer_done);
             }
         }
     }
 
     /// Ends the session and, once everything is written, the stream.
-    fn close(&mut self, reason: CloseReason) {
+    fn close(&mut self, reason: CloseReason, is_peer_done: bool) {
         if self.connection.stage != Stage::Open {
             return;
         }
         self.leave_open(reason);
         if self.connection.stage != Stage::Closing {
             return;
+        }
+        if is_peer_done && self.may_end_at_once() {
+            return self.die();
         }
         let close_timeout = self.tools.limits.close_timeout;
         self.connection.deadline = Some(self.tools.now.after(close_timeout));
@@ -121,13 +146,22 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
         }
     }
 
+    /// Whether a drop loses nothing in either direction. With input unread it would send a reset, which can overtake our
+    /// last words.
+    fn may_end_at_once(&self) -> bool {
+        let connection = &*self.connection;
+        connection.queue.is_none()
+            && !connection.readiness.is_readable()
+            && connection.transport.ends_by_drop()
+    }
+
     /// The session's last call, and its last words.
     fn leave_open(&mut self, reason: CloseReason) {
         self.connection.stage = Stage::Closing;
         if let Some(unread) = self.connection.unread.take() {
             self.tools.pool.give(unread.bytes);
         }
-        let _ = self.call(|session, cx| session.on_close(reason, cx));
+        self.call_last(reason);
         self.write_output(&[]);
     }
 
@@ -151,7 +185,7 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
     pub(super) fn abort(&mut self, reason: CloseReason) {
         if self.connection.stage == Stage::Open {
             self.connection.stage = Stage::Closing;
-            let _ = self.call(|session, cx| session.on_close(reason, cx));
+            self.call_last(reason);
             self.tools
                 .output
                 .discard(|buffer| S::recycle(self.shard, buffer));

@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::settings::ListenAddress;
 
 /// Connections that the kernel holds until they are accepted; `net.core.somaxconn` may allow fewer.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 /// Unsent bytes that the kernel takes ahead of the wire: a stalled reader parks the rest where it is counted.
 const NOTSENT_LOWAT_BYTES: u32 = 16 * 1024;
 /// Time that sent bytes may stay unacknowledged before TCP gives the peer up.

@@ -1,14 +1,15 @@
 //! The running server: its threads, its signals, its reload and its farewell.
 
+use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::acceptor::{Acceptor, AcceptorCommand, AcceptorConfig};
+use super::acceptor::{Acceptor, AcceptorConfig, AcceptorDesk};
 use super::listeners::Listener;
 use super::settings::{Arguments, ListenAddress, Loaded, Settings, reloadable_changes};
 use super::{StartError, logging, tls_files, translate};
@@ -17,6 +18,8 @@ use crate::reactor::{Clock, Command, Mailbox, Reactor};
 
 /// Items that may wait for one worker.
 const MAIL_ITEMS_MAX: usize = 64 * 1024;
+/// The worker whose loop accepts connections for all.
+const ACCEPTING_WORKER: usize = 0;
 /// Of the drain period: `/health` says 503 while new connections are still taken, then connections are sent away, and
 /// what is left is for their last words.
 const GRACE_SHARE: f64 = 0.05;
@@ -32,15 +35,16 @@ type WorkerMailbox = Arc<Mailbox<Command<GatewaySession>>>;
 struct Server {
     node: Arc<Node>,
     workers: Vec<WorkerMailbox>,
-    acceptor: Arc<Mailbox<AcceptorCommand>>,
+    acceptor: Arc<AcceptorDesk>,
     loaded: Loaded,
     farewell: Farewell,
 }
 
 /// The threads that serve.
 struct Threads {
-    acceptor: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
+    /// Ends with the acceptor: nothing is ever sent.
+    acceptor_stopped: mpsc::Receiver<Infallible>,
 }
 
 /// Ends the process when the thread that holds it panics: a server is never half alive.
@@ -89,7 +93,8 @@ pub(super) fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), StartErro
 
 /// Waits for the acceptor to stop, so that nobody comes in any more; then has the workers send everyone away.
 fn see_off(threads: Threads, workers: &[WorkerMailbox], farewell: &Farewell) {
-    join(threads.acceptor);
+    // Which is an error here: the other end is gone.
+    let _ = threads.acceptor_stopped.recv();
     if let Some((begun, period)) = farewell.get() {
         let left = period.saturating_sub(begun.elapsed());
         for worker in workers {
@@ -126,39 +131,36 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         settings.connections_per_address_max,
     );
     let node = Arc::new(Node::new(settings.workers, &settings.routes, admission));
-    let config = Arc::new(translate::gateway(settings));
-    let clock = Clock::start();
-    let mut reactors = Vec::new();
-    for worker in 0..settings.workers {
-        let shard = Shard::new(worker, Arc::clone(&config), Arc::clone(&node));
-        let reactor = Reactor::new(shard, translate::limits(settings), clock, MAIL_ITEMS_MAX)
-            .map_err(StartError::System)?;
-        reactors.push(reactor);
-    }
+    let mut reactors = reactors(settings, &node)?;
     let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
     let acceptor_config = AcceptorConfig {
         proxies: settings.trusted_proxies.clone(),
         tls,
     };
+    let desk = Arc::new(AcceptorDesk::new(Arc::clone(&workers[ACCEPTING_WORKER])));
+    let (stopped, acceptor_stopped) = mpsc::channel();
     let acceptor = Acceptor::new(
         listeners,
         acceptor_config,
         Arc::clone(&node),
         workers.clone(),
-    )
-    .map_err(StartError::System)?;
-    let mailbox = acceptor.mailbox();
-    let freed = acceptor.mailbox();
-    node.connect(workers.clone(), move || freed.wake());
-    let acceptor = serve("acceptor".to_owned(), move || acceptor.run())?;
+        ACCEPTING_WORKER,
+        Arc::clone(&desk),
+        stopped,
+    );
+    reactors[ACCEPTING_WORKER]
+        .set_intake(Box::new(acceptor))
+        .map_err(StartError::System)?;
+    let freed = Arc::clone(&desk);
+    node.connect(workers.clone(), move || freed.descriptor_freed());
     let worker_threads = reactors
         .into_iter()
         .enumerate()
         .map(|(worker, reactor)| serve(format!("worker-{worker}"), move || reactor.run()))
         .collect::<Result<_, _>>()?;
     let threads = Threads {
-        acceptor,
         workers: worker_threads,
+        acceptor_stopped,
     };
     for name in names {
         log::info!("listening on {name}");
@@ -168,12 +170,27 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         Server {
             node,
             workers,
-            acceptor: mailbox,
+            acceptor: desk,
             loaded,
             farewell,
         },
         threads,
     ))
+}
+
+/// One reactor a worker, on one clock.
+fn reactors(
+    settings: &Settings,
+    node: &Arc<Node>,
+) -> Result<Vec<Reactor<GatewaySession>>, StartError> {
+    let config = Arc::new(translate::gateway(settings));
+    let clock = Clock::start();
+    let reactor = |worker| {
+        let shard = Shard::new(worker, Arc::clone(&config), Arc::clone(node));
+        Reactor::new(shard, translate::limits(settings), clock, MAIL_ITEMS_MAX)
+            .map_err(StartError::System)
+    };
+    (0..settings.workers).map(reactor).collect()
 }
 
 /// Binds every address, or none.
@@ -234,7 +251,7 @@ impl Server {
             proxies: settings.trusted_proxies.clone(),
             tls,
         };
-        deliver(&self.acceptor, AcceptorCommand::Configure(config));
+        self.acceptor.configure(config);
         let admission = &self.node.admission;
         admission.set_limits(
             settings.connections_max,
@@ -261,7 +278,7 @@ impl Server {
         );
         self.farewell.get_or_init(|| (Instant::now(), period));
         let grace = period.mul_f64(GRACE_SHARE).min(GRACE_MAX);
-        deliver(&self.acceptor, AcceptorCommand::StopAfter(grace));
+        self.acceptor.stop_after(grace);
     }
 }
 

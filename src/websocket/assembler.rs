@@ -8,7 +8,7 @@ use super::mask;
 use super::pool::Pool;
 use super::protocol::MessageKind;
 use super::utf8::Utf8Stream;
-use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
+use crate::limits::{ASSEMBLY_GROWTH_FACTOR_MAX, CONTROL_PAYLOAD_BYTES_MAX};
 
 /// A buffer that a message grows in, with room for a header in front of it.
 ///
@@ -60,16 +60,22 @@ impl Assembly {
         self.end != 0 && self.bytes.len() - self.end >= count
     }
 
-    /// Makes room for `need` more bytes, of `announced` that are known to come: what is there is doubled at most, and not
-    /// beyond what was announced.
-    pub(crate) fn make_room(&mut self, need: usize, announced: usize, pool: &mut Pool) {
+    /// Makes room for `need` more bytes, of `announced` that are known to come: up to `growth` times what is there, and
+    /// not beyond what was announced.
+    pub(crate) fn make_room(
+        &mut self,
+        need: usize,
+        announced: usize,
+        growth: usize,
+        pool: &mut Pool,
+    ) {
         if self.has_room(need) {
             return;
         }
         let end = self.end.max(HEADER_BYTES_MAX);
         let must = end + need;
         let ideal = end.saturating_add(announced).max(must);
-        let wanted = must.max(ideal.min(2 * end));
+        let wanted = must.max(ideal.min(growth * end));
         if self.bytes.capacity() < wanted {
             let mut larger = pool.buffer(wanted, ideal, must);
             if larger.len() < self.end {
@@ -147,7 +153,8 @@ impl OpenMessage {
         pool: &mut Pool,
     ) -> Result<(), Violation> {
         let count = masked.len();
-        self.assembly.make_room(count, announced, pool);
+        self.assembly
+            .make_room(count, announced, ASSEMBLY_GROWTH_FACTOR_MAX, pool);
         let ascii = mask::copy_ascii(masked, &mut self.assembly.space()[..count], key);
         self.accept(count, ascii)
     }
@@ -198,6 +205,19 @@ pub(crate) struct OpenFrame {
     pub(crate) key: [u8; 4],
     /// Bytes still to come.
     pub(crate) remaining: u64,
+}
+
+impl OpenFrame {
+    /// How many more bytes a message of `length` bytes so far is known to get, or, where more frames follow, is expected to:
+    /// as many again, so that a message of many frames is not moved for each of them.
+    pub(crate) fn announced(&self, length: usize) -> usize {
+        let remaining = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+        if self.fin {
+            remaining
+        } else {
+            remaining.max(length)
+        }
+    }
 }
 
 /// All that a connection holds of what is unfinished. It is lent by the codec's pool and goes back as soon as
@@ -292,7 +312,7 @@ mod tests {
             arrived += 1000;
             let capacity = message.assembly.capacity();
             assert!(
-                capacity <= (2 * (arrived + HEADER_BYTES_MAX)).max(2048),
+                capacity <= (ASSEMBLY_GROWTH_FACTOR_MAX * (arrived + HEADER_BYTES_MAX)).max(2048),
                 "{capacity} for {arrived}"
             );
         }

@@ -111,7 +111,7 @@ pub(crate) fn inflate(
         // One byte more than allowed shows that there is more.
         let allowed = bytes_max.saturating_add(1) - out.len();
         if !out.has_room(1) {
-            out.make_room(allowed.min(ASSEMBLY_SMALL_BYTES / 2), allowed, pool);
+            out.make_room(allowed.min(ASSEMBLY_SMALL_BYTES / 2), allowed, 2, pool);
         }
         let space = out.space();
         let step = space.len().min(INFLATE_STEP_BYTES).min(allowed);

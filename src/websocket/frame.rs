@@ -249,6 +249,33 @@ pub fn header_len(length: usize, masked: bool) -> usize {
     if masked { plain + 4 } else { plain }
 }
 
+/// Writes the header of a final, unmasked and uncompressed frame in front of its payload, which lies at
+/// `buffer[start..start + length]`; gives where the frame begins.
+///
+/// # Panics
+/// Where there is less room in front than [`header_len`].
+#[inline]
+pub fn put_header(buffer: &mut [u8], start: usize, opcode: Opcode, length: usize) -> usize {
+    let first = FIN | opcode as u8;
+    let room = &mut buffer[..start];
+    if length <= 125 {
+        let header = room.last_chunk_mut().expect("room for a header");
+        *header = [first, length as u8];
+        start - 2
+    } else if let Ok(length) = u16::try_from(length) {
+        let [high, low] = length.to_be_bytes();
+        let header = room.last_chunk_mut().expect("room for a header");
+        *header = [first, 126, high, low];
+        start - 4
+    } else {
+        let (rest, bytes) = room.split_last_chunk_mut().expect("room for a header");
+        *bytes = (length as u64).to_be_bytes();
+        let header = rest.last_chunk_mut().expect("room for a header");
+        *header = [first, 127];
+        start - 10
+    }
+}
+
 /// Encodes a header, the length in as few bytes as possible (section 5.2).
 #[inline]
 #[must_use]

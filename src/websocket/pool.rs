@@ -4,7 +4,7 @@
 
 use super::assembler::Partial;
 use crate::limits::{
-    ASSEMBLY_LARGE_POOLED_BYTES_MAX, ASSEMBLY_LARGE_POOLED_MAX, ASSEMBLY_REUSE_FACTOR_MAX,
+    ASSEMBLY_GROWTH_FACTOR_MAX, ASSEMBLY_LARGE_POOLED_BYTES_MAX, ASSEMBLY_LARGE_POOLED_MAX,
     ASSEMBLY_SMALL_BYTES, ASSEMBLY_SMALL_POOLED_MAX, PARTIALS_POOLED_MAX,
 };
 
@@ -31,7 +31,7 @@ impl Pool {
                 .pop()
                 .unwrap_or_else(|| vec![0; ASSEMBLY_SMALL_BYTES]);
         }
-        let most = wanted.max(arrived.saturating_mul(ASSEMBLY_REUSE_FACTOR_MAX));
+        let most = wanted.max(arrived.saturating_mul(ASSEMBLY_GROWTH_FACTOR_MAX));
         let found = self
             .smallest_within(ideal, most)
             .or_else(|| self.smallest_within(wanted, most));

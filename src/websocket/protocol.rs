@@ -11,12 +11,14 @@ mod send;
 mod tests;
 mod whole;
 
+pub use whole::Whole;
+
 use super::assembler::{Assembly, Partial};
 use super::close::{CloseCode, Violation};
 use super::codec::Codec;
 use super::deflate::{COMPRESS_WINDOW_BITS_MIN, Contexts};
 use super::extension::DeflateParams;
-use super::frame::{HeaderBytes, Opcode, encode_header};
+use super::frame::{Opcode, put_header};
 use super::utf8;
 
 /// Which end of the connection this is; a client masks what it sends (section 5.3).
@@ -50,16 +52,25 @@ impl MessageKind {
 }
 
 /// Bytes that arrived, consumed from the front.
+///
+/// A reply may be left in the part that is consumed, to be written from there. The reply to the next message can then follow
+/// it without a gap, so that both leave in one piece: [`keep_until`](Self::keep_until) says where the last one ends.
 #[derive(Debug)]
 pub struct Input<'b> {
     bytes: &'b mut [u8],
     position: usize,
+    /// Where the last reply ends; 0 where there is none. Never beyond the position.
+    kept: usize,
 }
 
 impl<'b> Input<'b> {
     /// All of `bytes` are still to be consumed.
     pub fn new(bytes: &'b mut [u8]) -> Self {
-        Self { bytes, position: 0 }
+        Self {
+            bytes,
+            position: 0,
+            kept: 0,
+        }
     }
 
     /// What is not consumed yet.
@@ -86,6 +97,16 @@ impl<'b> Input<'b> {
         self.position += count;
     }
 
+    /// What lies in front of `end` is a reply and stays as it is; from there to the position the bytes are free.
+    ///
+    /// # Panics
+    /// Where `end` is beyond the position.
+    #[inline]
+    pub fn keep_until(&mut self, end: usize) {
+        assert!(end <= self.position, "a reply in what is not consumed");
+        self.kept = end;
+    }
+
     /// The whole buffer, consumed bytes included: what `Place::Input` counts in.
     pub fn buffer(&mut self) -> &mut [u8] {
         self.bytes
@@ -95,8 +116,8 @@ impl<'b> Input<'b> {
 /// Where the payload of a message lies, so that it can be sent on from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In the input's buffer at `start`; at least the unmasked header for `len` bytes has room in front of it, free
-    /// to be overwritten: the peer's own header stood there, which is exactly as long, and in the server role its mask key.
+    /// In the input's buffer at `start`; the unmasked header for `len` bytes has room in front of it, free to be
+    /// overwritten. Where a reply was kept, a short message lies right behind it, with just that room between.
     Input {
         /// Offset in `Input::buffer`.
         start: usize,
@@ -236,28 +257,55 @@ impl Protocol {
         input: &'a mut Input<'_>,
         codec: &'a mut Codec,
     ) -> Result<Option<Event<'a>>, Violation> {
-        if self.flags == 0 && self.partial.is_none() {
-            if let Some(whole) = whole::whole_message(input, self.role, codec) {
-                let range = whole.start..whole.start + whole.len;
-                if whole.is_unchecked_text && !utf8::is_valid(&input.bytes[range.clone()]) {
-                    return Err(self.fail(Violation::InvalidText, Some(input), codec));
-                }
-                let payload = &mut input.bytes[range];
-                return Ok(Some(Event::Message(Message {
-                    kind: whole.kind,
-                    payload,
-                    place: Place::Input {
-                        start: whole.start,
-                        len: whole.len,
-                    },
-                    compressed: false,
-                })));
-            }
-            if input.is_empty() {
-                return Ok(None);
-            }
+        if let Some(whole) = self.receive_whole(input, codec)? {
+            let payload = &mut input.bytes[whole.start..whole.start + whole.len];
+            return Ok(Some(Event::Message(Message {
+                kind: whole.kind,
+                payload,
+                place: Place::Input {
+                    start: whole.start,
+                    len: whole.len,
+                },
+                compressed: false,
+            })));
+        }
+        if input.is_empty() && self.is_idle() {
+            return Ok(None);
         }
         self.receive_any(input, codec)
+    }
+
+    /// Consumes the next message from `input` where it is the usual one: uncompressed, in one frame of less than 64 KiB, whole
+    /// in the input, and nothing unfinished before it. `None` tells nothing: [`receive`](Self::receive) knows.
+    ///
+    /// # Errors
+    /// `InvalidText`, after which it is as after an error of `receive`.
+    #[inline(always)]
+    pub fn receive_whole(
+        &mut self,
+        input: &mut Input<'_>,
+        codec: &mut Codec,
+    ) -> Result<Option<Whole>, Violation> {
+        if !self.is_idle() {
+            return Ok(None);
+        }
+        let Some((whole, is_ascii)) = whole::whole_message(input, self.role, codec) else {
+            return Ok(None);
+        };
+        if !is_ascii
+            && whole.kind == MessageKind::Text
+            && !utf8::is_valid(&input.bytes[whole.start..whole.start + whole.len])
+        {
+            return Err(self.fail(Violation::InvalidText, Some(input), codec));
+        }
+        Ok(Some(whole))
+    }
+
+    /// Whether nothing is unfinished, borrowed or closed: what arrives next is the first byte of a frame.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.flags == 0 && self.partial.is_none()
     }
 
     /// The buffer of a message whose place is `Assembled`, and where in it the payload begins; at least
@@ -277,13 +325,21 @@ impl Protocol {
         }
     }
 
-    /// The header of an uncompressed message of `len` bytes, to be written in front of a payload where it lies. Server role, and
-    /// only while [`is_open`](Self::is_open).
+    /// Writes the header of an uncompressed message in front of its payload, which lies at `buffer[start..start + len]`; gives
+    /// where the frame begins. Server role, and only while [`is_open`](Self::is_open).
+    ///
+    /// # Panics
+    /// Where there is no room in front: `frame::header_len` tells how much it takes.
     #[inline]
-    #[must_use]
-    pub fn message_header(&self, kind: MessageKind, len: usize) -> HeaderBytes {
+    pub fn put_header(
+        &self,
+        kind: MessageKind,
+        buffer: &mut [u8],
+        start: usize,
+        len: usize,
+    ) -> usize {
         debug_assert!(self.role == Role::Server, "what a client sends is masked");
-        encode_header(kind.opcode(), true, false, len as u64, None)
+        put_header(buffer, start, kind.opcode(), len)
     }
 
     /// Whether [`send_message`](Self::send_message) would try to compress a message of `len` bytes.

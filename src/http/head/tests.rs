@@ -2,7 +2,7 @@ use super::*;
 use crate::limits::HEADERS_MAX;
 
 fn error(head: &str) -> HttpError {
-    RequestHead::parse(head.as_bytes())
+    RequestHead::parse(head.as_bytes(), &mut HeadRoom::new())
         .map(|_| ())
         .expect_err(head)
 }
@@ -16,7 +16,8 @@ fn get(fields: &str) -> String {
 fn reads_the_parts() {
     let bytes =
         b"GET /ws?a=b?c HTTP/1.1\r\nHost: localhost:3000\r\nX:  one \t\r\nx: two\r\nEmpty:\r\n\r\n";
-    let head = RequestHead::parse(bytes).expect("valid");
+    let mut room = HeadRoom::new();
+    let head = RequestHead::parse(bytes, &mut room).expect("valid");
     assert_eq!((head.method, head.target), ("GET", "/ws?a=b?c"));
     assert_eq!((head.path(), head.query()), ("/ws", Some("a=b?c")));
     assert_eq!(head.minor_version(), 1);
@@ -32,13 +33,19 @@ fn reads_the_parts() {
 
 #[test]
 fn targets_of_every_form() {
-    let absolute =
-        RequestHead::parse(b"GET http://b.example?q HTTP/1.1\r\nHost: a\r\n\r\n").expect("valid");
+    let mut room = HeadRoom::new();
+    let absolute = RequestHead::parse(
+        b"GET http://b.example?q HTTP/1.1\r\nHost: a\r\n\r\n",
+        &mut room,
+    )
+    .expect("valid");
     assert_eq!(
         (absolute.path(), absolute.query(), absolute.host()),
         ("/", Some("q"), Some("b.example"))
     );
-    let asterisk = RequestHead::parse(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").expect("valid");
+    let mut room = HeadRoom::new();
+    let asterisk =
+        RequestHead::parse(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &mut room).expect("valid");
     assert_eq!((asterisk.path(), asterisk.query()), ("*", None));
     assert_eq!(
         error("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"),
@@ -56,7 +63,9 @@ fn targets_of_every_form() {
 
 #[test]
 fn empty_lines_in_front_are_passed_over() {
-    let head = RequestHead::parse(b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("valid");
+    let mut room = HeadRoom::new();
+    let head =
+        RequestHead::parse(b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &mut room).expect("valid");
     assert_eq!(head.method, "GET");
 }
 
@@ -120,7 +129,7 @@ fn malformed_heads_are_refused_without_the_scanner_too() {
 #[test]
 fn more_than_64_fields_are_431() {
     let fields = |count: usize| get(&"a: b\r\n".repeat(count - 1));
-    assert!(RequestHead::parse(fields(HEADERS_MAX).as_bytes()).is_ok());
+    assert!(RequestHead::parse(fields(HEADERS_MAX).as_bytes(), &mut HeadRoom::new()).is_ok());
     assert_eq!(error(&fields(HEADERS_MAX + 1)).status(), 431);
     assert_eq!(error(&fields(2_000)), HttpError::TooManyHeaders);
 }
@@ -143,10 +152,10 @@ fn http_1_1_needs_exactly_one_valid_host() {
         );
     }
     assert!(
-        RequestHead::parse(b"GET / HTTP/1.1\r\nHost:\r\n\r\n").is_ok(),
+        RequestHead::parse(b"GET / HTTP/1.1\r\nHost:\r\n\r\n", &mut HeadRoom::new()).is_ok(),
         "no authority to name"
     );
-    assert!(RequestHead::parse(b"GET / HTTP/1.0\r\n\r\n").is_ok());
+    assert!(RequestHead::parse(b"GET / HTTP/1.0\r\n\r\n", &mut HeadRoom::new()).is_ok());
     assert_eq!(
         error("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"),
         HttpError::Host
@@ -156,7 +165,8 @@ fn http_1_1_needs_exactly_one_valid_host() {
 #[test]
 fn lists_are_searched_in_any_case_over_all_lines() {
     let text = get("Connection: keep-alive,  UpGrade\r\nConnection: x\r\n");
-    let head = RequestHead::parse(text.as_bytes()).expect("valid");
+    let mut room = HeadRoom::new();
+    let head = RequestHead::parse(text.as_bytes(), &mut room).expect("valid");
     assert!(head.list_contains("connection", "upgrade"));
     assert!(head.list_contains("CONNECTION", "X"));
     assert!(!head.list_contains("connection", "keep"));
@@ -174,7 +184,8 @@ fn persistence_follows_version_and_connection() {
         (0, "Connection: keep-alive\r\nConnection: close\r\n", false),
     ] {
         let text = format!("GET / HTTP/1.{version}\r\nHost: a\r\n{connection}\r\n");
-        let head = RequestHead::parse(text.as_bytes()).expect("valid");
+        let mut room = HeadRoom::new();
+        let head = RequestHead::parse(text.as_bytes(), &mut room).expect("valid");
         assert_eq!(head.keep_alive(), expected, "{text:?}");
     }
 }
@@ -191,7 +202,9 @@ fn lengths() {
     ] {
         let text = get(fields);
         assert_eq!(
-            RequestHead::parse(text.as_bytes()).expect("valid").body(),
+            RequestHead::parse(text.as_bytes(), &mut HeadRoom::new())
+                .expect("valid")
+                .body(),
             Ok(expected)
         );
     }
@@ -255,13 +268,16 @@ fn ambiguous_bodies_are_refused() {
         ("Transfer-Encoding:\r\n", HttpError::TransferEncoding),
     ] {
         let text = get(fields);
-        let result = RequestHead::parse(text.as_bytes()).and_then(|head| head.body());
+        let result =
+            RequestHead::parse(text.as_bytes(), &mut HeadRoom::new()).and_then(|head| head.body());
         assert_eq!(result, Err(expected), "{fields:?}");
         assert_eq!(expected.status(), 400);
     }
     let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(
-        RequestHead::parse(old).expect("valid").body(),
+        RequestHead::parse(old, &mut HeadRoom::new())
+            .expect("valid")
+            .body(),
         Err(HttpError::TransferEncoding)
     );
 }
@@ -270,7 +286,7 @@ fn ambiguous_bodies_are_refused() {
 fn expectations() {
     let expects = |version: u8, value: &str| {
         let text = format!("PUT / HTTP/1.{version}\r\nHost: a\r\nExpect: {value}\r\n\r\n");
-        RequestHead::parse(text.as_bytes())
+        RequestHead::parse(text.as_bytes(), &mut HeadRoom::new())
             .expect("valid")
             .expects_continue()
     };

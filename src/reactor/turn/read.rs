@@ -59,11 +59,18 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
     }
 
     /// Feeds the session and keeps what it leaves; whether it left nothing, or will never come back to it.
+    #[inline]
     fn feed_or_keep(&mut self, received: &mut [u8]) -> bool {
         let left = self.feed(received);
         if left == 0 || self.connection.stage != Stage::Open {
             return true;
         }
+        self.keep(received, left)
+    }
+
+    /// Keeps the last `left` bytes of what was received.
+    #[cold]
+    fn keep(&mut self, received: &[u8], left: usize) -> bool {
         let mut kept = self.tools.pool.take();
         kept.extend_from_slice(&received[received.len() - left..]);
         self.connection.unread = Some(Box::new(Unread { bytes: kept }));
@@ -88,15 +95,10 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
     }
 
     /// What a read says of the connection: how many bytes it gave, and whether the socket is drained.
+    #[inline(always)]
     fn note(&mut self, result: io::Result<Received>) -> Option<(usize, bool)> {
         match result {
-            Ok(received) if received.bytes == 0 => {
-                self.connection.readiness.read_drained();
-                self.connection.is_read_ended = true;
-                self.peer_ended();
-                None
-            }
-            Ok(received) => {
+            Ok(received) if received.bytes > 0 => {
                 self.connection.last_activity = self.tools.now;
                 // A short read is a drained socket, unless the end is known to stand behind it.
                 let drained = received.drained && !self.connection.readiness.has_peer_ended();
@@ -105,14 +107,26 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
                 }
                 Some((received.bytes, drained))
             }
+            nothing => {
+                self.note_nothing(nothing.map(drop));
+                None
+            }
+        }
+    }
+
+    /// A read gave no byte.
+    #[cold]
+    fn note_nothing(&mut self, result: io::Result<()>) {
+        match result {
+            Ok(()) => {
+                self.connection.readiness.read_drained();
+                self.connection.is_read_ended = true;
+                self.peer_ended();
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.connection.readiness.read_drained();
-                None
             }
-            Err(_) => {
-                self.abort(CloseReason::RESET);
-                None
-            }
+            Err(_) => self.abort(CloseReason::RESET),
         }
     }
 
@@ -125,12 +139,13 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
     }
 
     /// Lets the session consume `bytes` as far as its replies can leave; gives how many it left.
+    #[inline]
     fn feed(&mut self, bytes: &mut [u8]) -> usize {
         let mut input = Input::new(bytes);
         loop {
             let before = input.position();
-            let control = self.call(|session, cx| session.on_input(&mut input, cx));
-            self.settle(control, input.buffer());
+            self.call(|session, cx| session.on_input(&mut input, cx));
+            self.settle(input.buffer());
             let moved = input.position() > before;
             if input.is_empty()
                 || !moved
@@ -156,15 +171,16 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         }
     }
 
-    pub(super) fn requeue(&mut self) {
-        if !self.connection.is_queued {
-            self.connection.is_queued = true;
-            self.tools.ready.push_back(self.key);
+    pub(in crate::reactor) fn requeue(&mut self) {
+        if !self.connection.is_waiting {
+            self.connection.is_waiting = true;
+            self.tools.waiting.push_back(self.key);
         }
     }
 }
 
 /// Reads, again where a signal interrupted it.
+#[inline(always)]
 fn read_once(transport: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Received> {
     loop {
         match transport.read(buffer) {

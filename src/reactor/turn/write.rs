@@ -29,52 +29,92 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
     /// Writes the output straight from where it lies; only what the socket does not take is copied.
     #[inline]
     pub(super) fn write_output(&mut self, input: &[u8]) {
-        if self.tools.output.seal() {
+        let Some(bytes) = self.tools.output.only(input) else {
+            return self.write_segments(input);
+        };
+        if bytes.is_empty() {
             return;
         }
-        let total = self.tools.output.bytes();
-        let mut written = 0;
-        if self.connection.queue.is_none() && self.connection.readiness.is_writable() {
-            let transport = &mut self.connection.transport;
-            let (result, all) = match self.tools.output.only(input) {
-                Some(bytes) => (transport.write(&[IoSlice::new(bytes)]), true),
-                None => {
-                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                    let (filled, all) = self.tools.output.fill(input, &mut slices);
-                    (transport.write(&slices[..filled]), all)
-                }
-            };
-            match result {
-                Ok(count) => {
-                    written = count;
-                    if all && count < total {
-                        self.connection.readiness.write_filled();
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.connection.readiness.write_filled();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.tools
-                        .output
-                        .discard(|buffer| S::recycle(self.shard, buffer));
-                    return self.abort(CloseReason::RESET);
-                }
+        let connection = &mut *self.connection;
+        if connection.queue.is_none() && connection.readiness.is_writable() {
+            match connection.transport.write(&[IoSlice::new(bytes)]) {
+                Ok(count) if count == bytes.len() => return self.tools.output.written(),
+                result => return self.write_fell_short(result, input),
             }
         }
-        if written == total {
-            return self
+        self.spill_output(0, input);
+    }
+
+    /// As `write_output`, for the last words before the end of the stream.
+    pub(super) fn write_last_output(&mut self, input: &[u8]) {
+        let connection = &mut *self.connection;
+        match self.tools.output.only(input) {
+            Some(bytes)
+                if !bytes.is_empty()
+                    && connection.queue.is_none()
+                    && connection.readiness.is_writable() =>
+            {
+                match connection.transport.write_last(bytes) {
+                    Ok(count) if count == bytes.len() => self.tools.output.written(),
+                    result => self.write_fell_short(result, input),
+                }
+            }
+            _ => self.write_output(input),
+        }
+    }
+
+    /// The output of a call that said several things.
+    fn write_segments(&mut self, input: &[u8]) {
+        self.tools.output.seal();
+        let connection = &mut *self.connection;
+        if connection.queue.is_some() || !connection.readiness.is_writable() {
+            return self.spill_output(0, input);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let (filled, all) = self.tools.output.fill(input, &mut slices);
+        match connection.transport.write(&slices[..filled]) {
+            Ok(count) if count == self.tools.output.bytes() => self
                 .tools
                 .output
-                .discard(|buffer| S::recycle(self.shard, buffer));
+                .discard(|buffer| S::recycle(self.shard, buffer)),
+            Ok(count) if !all => self.spill_output(count, input),
+            result => self.write_fell_short(result, input),
         }
+    }
+
+    /// The socket did not take all that it was offered.
+    #[cold]
+    fn write_fell_short(&mut self, result: io::Result<usize>, input: &[u8]) {
+        self.tools.output.seal();
+        let written = match result {
+            Ok(count) => {
+                self.connection.readiness.write_filled();
+                count
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.connection.readiness.write_filled();
+                0
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(_) => {
+                self.tools
+                    .output
+                    .discard(|buffer| S::recycle(self.shard, buffer));
+                return self.abort(CloseReason::RESET);
+            }
+        };
+        self.spill_output(written, input);
+    }
+
+    /// What is past the first `written` bytes of the output has to wait.
+    fn spill_output(&mut self, written: usize, input: &[u8]) {
         let mut queue = self
             .connection
             .queue
             .take()
             .unwrap_or_else(|| self.tools.take_queue());
         let Tools { output, pool, .. } = &mut *self.tools;
+        output.seal();
         output.spill(written, input, &mut queue, pool, |buffer| {
             S::recycle(self.shard, buffer);
         });
@@ -85,15 +125,14 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
     /// Sends frames that others get as well: to the socket, and the rest to the queue.
     pub(in crate::reactor) fn send_shared(&mut self, frames: &[Shared]) {
         let mut written = 0;
+        // Short publications of one turn come as one piece, so that there is more than one only where they are long.
+        let Some((first, rest)) = frames.split_first() else {
+            return;
+        };
         if self.connection.queue.is_none() && self.connection.readiness.is_writable() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            for (slice, frame) in slices.iter_mut().zip(frames) {
-                *slice = IoSlice::new(frame);
-            }
-            let filled = frames.len().min(SLICES_MAX);
-            let offered: usize = frames[..filled].iter().map(|frame| frame.len()).sum();
-            match self.connection.transport.write(&slices[..filled]) {
-                Ok(count) if count == offered && filled == frames.len() => return,
+            let offered = first.len();
+            match self.connection.transport.write(&[IoSlice::new(first)]) {
+                Ok(count) if count == offered && rest.is_empty() => return,
                 Ok(count) => {
                     written = count;
                     if count < offered {

@@ -55,10 +55,43 @@ impl<'a> Limited<'a> {
 
     /// Writes `arguments`; a `Display` that fails leaves what it wrote.
     pub(super) fn write(mut self, arguments: fmt::Arguments<'_>) {
+        if self.write_plain(arguments) {
+            return;
+        }
         let _ = self.write_fmt(arguments);
         if self.cut {
             self.out.push('…');
         }
+    }
+
+    /// What nearly every text comes to: nothing to escape, nothing to cut. Looks once at the whole of it; false, and nothing
+    /// written, where it has to be looked at piece by piece.
+    fn write_plain(&mut self, arguments: fmt::Arguments<'_>) -> bool {
+        let start = self.out.len();
+        let mut unchecked = Unchecked {
+            out: self.out,
+            left: self.left,
+        };
+        let is_plain = unchecked.write_fmt(arguments).is_ok()
+            && is_plain_ascii(&self.out.as_bytes()[start..], self.style);
+        if !is_plain {
+            self.out.truncate(start);
+        }
+        is_plain
+    }
+}
+
+/// Writes text as it is, up to a number of bytes, and fails where it is longer.
+struct Unchecked<'a> {
+    out: &'a mut String,
+    left: usize,
+}
+
+impl Write for Unchecked<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.out.push_str(text);
+        Ok(())
     }
 }
 
@@ -93,6 +126,19 @@ impl Write for Limited<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether `text` is ASCII in which no character is escaped.
+fn is_plain_ascii(text: &[u8], style: Style) -> bool {
+    let is_plain = |byte: u8| (b' '..0x7f).contains(&byte);
+    let is_quote = |byte: u8| byte == b'"' || byte == b'\\';
+    // No early exit: the loops become a few vector instructions.
+    match style {
+        Style::Message => text.iter().fold(true, |all, &byte| all & is_plain(byte)),
+        Style::Quoted | Style::Json => text
+            .iter()
+            .fold(true, |all, &byte| all & is_plain(byte) & !is_quote(byte)),
     }
 }
 

@@ -27,7 +27,13 @@ pub(super) fn format(record: &log::Record<'_>, now: SystemTime, format: LogForma
 
 fn text(line: &mut String, record: &log::Record<'_>, now: SystemTime) {
     timestamp(line, now);
-    put(line, format_args!(" {:<5} ", record.level()));
+    line.push_str(match record.level() {
+        log::Level::Error => " ERROR ",
+        log::Level::Warn => " WARN  ",
+        log::Level::Info => " INFO  ",
+        log::Level::Debug => " DEBUG ",
+        log::Level::Trace => " TRACE ",
+    });
     value(
         line,
         Style::Message,

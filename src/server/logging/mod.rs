@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::settings::{LogFormat, LogSettings};
-use crate::limits::LOG_QUEUE_LINES_MAX;
+use crate::limits::{LOG_QUEUE_LINES_MAX, LOG_REST};
 use escape::Escaped;
 use file::RotatingFile;
 use queue::{Queue, Sink, Written};
@@ -82,7 +82,7 @@ pub fn start(settings: &LogSettings) -> Result<LogGuard, LogError> {
     } else {
         Box::new(Stderr)
     };
-    let queue = Arc::new(Queue::new(LOG_QUEUE_LINES_MAX));
+    let queue = Arc::new(Queue::new(LOG_QUEUE_LINES_MAX, LOG_REST));
     let format = settings.format;
     let logger = Logger::new(&queue, format);
     log::set_boxed_logger(Box::new(logger)).map_err(|_| LogError::AlreadyStarted)?;
@@ -164,12 +164,13 @@ impl Logger {
     }
 }
 
-/// Where `env_logger` writes to: each write is one whole line.
+/// Where `env_logger` writes to: each write is one whole line of ours, and therefore text.
 struct IntoQueue(Arc<Queue>);
 
 impl io::Write for IntoQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(String::from_utf8_lossy(line).into_owned());
+        let text = String::from_utf8(line.to_vec()).map_err(io::Error::other)?;
+        self.0.push(text);
         Ok(line.len())
     }
 

@@ -28,12 +28,15 @@ pub(super) trait Sink {
 /// on one thread until it returns, [`stop`](Self::stop) once at the end.
 pub(super) struct Queue {
     lines: ArrayQueue<String>,
+    rest: Duration,
     /// Lines that found no room or could not be written, and that nobody has been told of.
     lost: AtomicU64,
     pushed: AtomicU64,
     done: AtomicU64,
     writer: OnceLock<Thread>,
     sleeping: AtomicBool,
+    /// Somebody does not want to wait for the end of the writer's rest.
+    is_hurried: AtomicBool,
     stopping: AtomicBool,
     finished: AtomicBool,
     progress_lock: Mutex<()>,
@@ -41,14 +44,18 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(lines_max: usize) -> Self {
+    /// Room for `lines_max` lines, and a writer that rests for `rest` after each write: what comes meanwhile goes out together,
+    /// and nobody has to wake it.
+    pub(super) fn new(lines_max: usize, rest: Duration) -> Self {
         Self {
             lines: ArrayQueue::new(lines_max),
+            rest,
             lost: AtomicU64::new(0),
             pushed: AtomicU64::new(0),
             done: AtomicU64::new(0),
             writer: OnceLock::new(),
             sleeping: AtomicBool::new(false),
+            is_hurried: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             progress_lock: Mutex::new(()),
@@ -66,6 +73,17 @@ impl Queue {
             Err(_) => self.lost.fetch_add(1, Ordering::Relaxed),
         };
         self.wake();
+        if self.lines.len() > self.lines.capacity() / 2 {
+            self.hurry();
+        }
+    }
+
+    /// Ends the writer's rest, or its sleep.
+    fn hurry(&self) {
+        self.is_hurried.store(true, Ordering::SeqCst);
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
     }
 
     fn wake(&self) {
@@ -89,13 +107,14 @@ impl Queue {
     /// Waits until all that was put in before has been written or lost, `time_max` at most; whether it has.
     pub(super) fn flush(&self, time_max: Duration) -> bool {
         let target = self.pushed.load(Ordering::SeqCst);
+        self.hurry();
         self.wait(time_max, || self.done.load(Ordering::SeqCst) >= target)
     }
 
     /// Takes no more lines, and waits until the rest is out, `time_max` at most; whether it is.
     pub(super) fn stop(&self, time_max: Duration) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
-        self.wake();
+        self.hurry();
         self.wait(time_max, || self.finished.load(Ordering::SeqCst))
     }
 
@@ -135,6 +154,8 @@ impl Queue {
         self.writer.get_or_init(thread::current);
         let mut batch = String::new();
         loop {
+            // Before the lines are taken: whoever hurries the writer has put in what is to be written.
+            self.is_hurried.swap(false, Ordering::SeqCst);
             let count = self.fill(&mut batch);
             if count > 0 {
                 self.write(sink, &batch, own_line);
@@ -146,7 +167,11 @@ impl Queue {
                 if self.stopping.load(Ordering::SeqCst) {
                     break;
                 }
-                self.sleep();
+                if count > 0 {
+                    self.rest();
+                } else {
+                    self.sleep();
+                }
             }
         }
         self.finished.store(true, Ordering::SeqCst);
@@ -189,6 +214,17 @@ impl Queue {
         }
     }
 
+    fn rest(&self) {
+        let end = Instant::now() + self.rest;
+        while !self.is_hurried.load(Ordering::SeqCst) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::park_timeout(left);
+        }
+    }
+
     fn sleep(&self) {
         self.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -204,6 +240,7 @@ mod tests {
     use std::sync::{Arc, mpsc};
 
     use super::*;
+    use crate::limits::LOG_REST;
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -240,7 +277,11 @@ mod tests {
     }
 
     fn rig(lines_max: usize) -> Rig {
-        let queue = Arc::new(Queue::new(lines_max));
+        resting_rig(lines_max, LOG_REST)
+    }
+
+    fn resting_rig(lines_max: usize, rest: Duration) -> Rig {
+        let queue = Arc::new(Queue::new(lines_max, rest));
         let (entered_sender, entered) = mpsc::channel();
         let (open, open_receiver) = mpsc::channel();
         let (out_sender, out) = mpsc::channel();
@@ -298,6 +339,32 @@ mod tests {
         rig.thread.join().expect("the log thread");
         let all: String = rig.out.iter().collect();
         assert_eq!(all, "first\n0\n1\n2\n3\nown: 3 log lines lost\n");
+    }
+
+    #[test]
+    fn a_lone_line_goes_out_at_once_and_those_behind_it_together() {
+        let mut rig = resting_rig(64, Duration::from_secs(3_600));
+        rig.open = None;
+        rig.queue.push("lone\n".to_owned());
+        assert_eq!(rig.out.recv_timeout(LONG).expect("at once"), "lone\n");
+        // The writer rests for an hour now, unless it is told otherwise: by one who waits, or by a queue that is half full.
+        for n in 0..3 {
+            rig.queue.push(format!("{n}\n"));
+        }
+        assert!(rig.queue.flush(LONG));
+        assert_eq!(rig.out.try_recv().expect("one write"), "0\n1\n2\n");
+        let mut all = String::new();
+        for n in 0..33 {
+            rig.queue.push(format!("{n}\n"));
+        }
+        while !all.ends_with("32\n") {
+            all += &rig
+                .out
+                .recv_timeout(LONG)
+                .expect("half of the room is taken");
+        }
+        assert!(rig.queue.stop(LONG));
+        rig.thread.join().expect("the log thread");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::http::error::HttpError;
 use crate::http::grammar;
+use crate::http::head::HeadRoom;
 use crate::http::response_head::ResponseHead;
 
 use super::super::extension::{DeflateOffer, DeflateParams};
@@ -117,7 +118,8 @@ impl<'a> ClientRequest<'a> {
     /// # Errors
     /// The first of the client's checks of section 4.1 that fails.
     pub fn verify(&self, head: &[u8]) -> Result<Established<'a>, ResponseError> {
-        let head = ResponseHead::parse(head).map_err(ResponseError::Head)?;
+        let mut room = HeadRoom::new();
+        let head = ResponseHead::parse(head, &mut room).map_err(ResponseError::Head)?;
         if head.status != 101 {
             return Err(ResponseError::Status(head.status));
         }

@@ -2,7 +2,7 @@
 
 use super::receive::Outcome;
 use super::{Event, Protocol};
-use crate::limits::DIRECT_READ_BYTES_MIN;
+use crate::limits::{ASSEMBLY_GROWTH_FACTOR_MAX, DIRECT_READ_BYTES_MIN};
 use crate::websocket::close::Violation;
 use crate::websocket::codec::Codec;
 use crate::websocket::mask;
@@ -26,7 +26,14 @@ impl Protocol {
         {
             return None;
         }
-        assembly.make_room(DIRECT_READ_BYTES_MIN, remaining, &mut codec.pool);
+        let pool = &mut codec.pool;
+        let announced = frame.announced(assembly.len());
+        assembly.make_room(
+            DIRECT_READ_BYTES_MIN,
+            announced,
+            ASSEMBLY_GROWTH_FACTOR_MAX,
+            pool,
+        );
         let space = assembly.space();
         let len = space.len().min(remaining);
         Some(&mut space[..len])

@@ -286,6 +286,7 @@ impl Protocol {
         let bytes = input.remaining();
         let bytes = &bytes[..bytes.len().min(missing)];
         let key = frame.key;
+        let announced = frame.announced(partial.message.assembly.len());
         frame.key = mask::rotate(key, bytes.len());
         frame.remaining -= bytes.len() as u64;
         let is_complete = frame.remaining == 0;
@@ -294,7 +295,7 @@ impl Protocol {
         } else if !is_discarded {
             partial
                 .message
-                .append(bytes, key, missing, &mut codec.pool)?;
+                .append(bytes, key, announced, &mut codec.pool)?;
         }
         let count = bytes.len();
         input.advance(count);

@@ -3,22 +3,29 @@
 //! Anything unusual is left to `receive`, which knows the rules.
 
 use super::{Input, MessageKind, Role};
+use crate::limits::CLOSE_UP_BYTES_MAX;
 use crate::websocket::codec::Codec;
 use crate::websocket::mask;
 
 /// A message in one frame, whole in the input, unmasked.
-pub(super) struct Whole {
-    pub(super) kind: MessageKind,
-    pub(super) start: usize,
-    pub(super) len: usize,
-    /// A text with other bytes than ASCII, to be checked.
-    pub(super) is_unchecked_text: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// Text or binary.
+    pub kind: MessageKind,
+    /// Where in `Input::buffer` its payload begins, as in `Place::Input`.
+    pub start: usize,
+    /// Bytes.
+    pub len: usize,
 }
 
-/// Takes a final, uncompressed data frame of less than 64 KiB that lies whole at the front of `input`. Anything else,
-/// broken rules included, is left to the long way.
-#[inline]
-pub(super) fn whole_message(input: &mut Input<'_>, role: Role, codec: &Codec) -> Option<Whole> {
+/// Takes a final, uncompressed data frame of less than 64 KiB that lies whole at the front of `input`; with it comes whether
+/// a text is ASCII. Anything else, broken rules included, is left to the long way.
+#[inline(always)]
+pub(super) fn whole_message(
+    input: &mut Input<'_>,
+    role: Role,
+    codec: &Codec,
+) -> Option<(Whole, bool)> {
     let position = input.position;
     let bytes = &mut input.bytes[position..];
     let (&mut [first, second], rest) = bytes.split_first_chunk_mut()?;
@@ -31,7 +38,7 @@ pub(super) fn whole_message(input: &mut Input<'_>, role: Role, codec: &Codec) ->
     if (second & 0x80 != 0) != masked {
         return None;
     }
-    let (len, rest) = match second & 0x7f {
+    let (len, header_len, rest) = match second & 0x7f {
         127 => return None,
         126 => {
             let (&mut bytes, rest) = rest.split_first_chunk_mut()?;
@@ -39,36 +46,29 @@ pub(super) fn whole_message(input: &mut Input<'_>, role: Role, codec: &Codec) ->
             if len < 126 {
                 return None;
             }
-            (len, rest)
+            (len, 4, rest)
         }
-        len => (usize::from(len), rest),
+        len => (usize::from(len), 2, rest),
     };
     if len > codec.config.message_bytes_max {
         return None;
     }
-    let is_text = kind == MessageKind::Text;
-    let (start, ascii) = if masked {
+    let (start, is_ascii) = if masked {
         let (&mut key, rest) = rest.split_first_chunk_mut()?;
-        let behind = rest.len();
-        let payload = rest.get_mut(..len)?;
-        let ascii = if is_text {
-            mask::apply_ascii(payload, key)
-        } else {
-            mask::apply(payload, key);
-            true
-        };
-        (input.bytes.len() - behind, ascii)
+        rest.get(..len)?;
+        let from = position + header_len + key.len();
+        let mut start = from;
+        if input.kept != 0 && len <= CLOSE_UP_BYTES_MAX {
+            start = input.kept + header_len;
+            input.bytes.copy_within(from..from + len, start);
+        }
+        let payload = &mut input.bytes[start..start + len];
+        (start, mask::apply_ascii(payload, key))
     } else {
-        let behind = rest.len();
         let payload = rest.get(..len)?;
-        let ascii = !is_text || payload.is_ascii();
-        (input.bytes.len() - behind, ascii)
+        let is_ascii = kind == MessageKind::Text && payload.is_ascii();
+        (position + header_len, is_ascii)
     };
-    input.position = start + len;
-    Some(Whole {
-        kind,
-        start,
-        len,
-        is_unchecked_text: !ascii,
-    })
+    input.position = position + header_len + if masked { 4 } else { 0 } + len;
+    Some((Whole { kind, start, len }, is_ascii))
 }

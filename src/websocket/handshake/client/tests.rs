@@ -1,5 +1,5 @@
 use super::*;
-use crate::http::head::RequestHead;
+use crate::http::head::{HeadRoom, RequestHead};
 use crate::http::scanner::HeadScanner;
 use crate::websocket::handshake::{DeflatePolicy, accept};
 
@@ -194,7 +194,8 @@ fn client_and_server_agree() {
                     window_bits_max,
                 };
                 let text = written(&request);
-                let head = RequestHead::parse(text.as_bytes()).expect("valid");
+                let mut room = HeadRoom::new();
+                let head = RequestHead::parse(text.as_bytes(), &mut room).expect("valid");
                 let ours = ["superchat".to_owned()];
                 let accepted = accept(&head, &ours, Some(policy)).expect("valid");
                 let mut out = Vec::new();

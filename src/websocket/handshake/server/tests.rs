@@ -1,5 +1,6 @@
 use super::*;
 use crate::http::error::HttpError;
+use crate::http::head::HeadRoom;
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
@@ -20,7 +21,8 @@ fn valid(fields: &str) -> String {
 
 /// The 101 to this request, with these subprotocols of ours.
 fn answer(text: &str, ours: &[&str]) -> Result<String, HandshakeError> {
-    let head = RequestHead::parse(text.as_bytes()).expect(text);
+    let mut room = HeadRoom::new();
+    let head = RequestHead::parse(text.as_bytes(), &mut room).expect(text);
     let ours: Vec<String> = ours.iter().map(ToString::to_string).collect();
     let accepted = accept(&head, &ours, Some(KEPT))?;
     let mut out = Vec::new();
@@ -59,7 +61,8 @@ fn what_was_agreed_is_answered() {
         "Sec-WebSocket-Protocol: chat, superchat\r\n\
          Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=15\r\n",
     );
-    let head = RequestHead::parse(text.as_bytes()).expect("valid");
+    let mut room = HeadRoom::new();
+    let head = RequestHead::parse(text.as_bytes(), &mut room).expect("valid");
     let ours = ["superchat".to_owned(), "chat".to_owned()];
     let accepted = accept(&head, &ours, Some(KEPT)).expect("valid");
     assert_eq!(accepted.subprotocol, Some("superchat"));
@@ -110,7 +113,7 @@ fn there_is_a_host() {
     assert_eq!(refusal(&empty), HandshakeError::Host);
     let missing = format!("GET / HTTP/1.1\r\n{UPGRADE}{KEY}{VERSION}\r\n");
     assert_eq!(
-        RequestHead::parse(missing.as_bytes()).expect_err("no Host"),
+        RequestHead::parse(missing.as_bytes(), &mut HeadRoom::new()).expect_err("no Host"),
         HttpError::Host
     );
 }
@@ -256,7 +259,7 @@ fn spaces_and_commas_cost_linear_time() {
 fn nothing_of_the_peer_is_echoed() {
     let injected = valid("Sec-WebSocket-Protocol: chat\rX: y\r\n");
     assert_eq!(
-        RequestHead::parse(injected.as_bytes()).expect_err("a bare CR"),
+        RequestHead::parse(injected.as_bytes(), &mut HeadRoom::new()).expect_err("a bare CR"),
         HttpError::Field
     );
     let text = valid(
@@ -297,7 +300,8 @@ fn extensions_are_ignored_declined_or_refused() {
 #[test]
 fn compression_can_be_off() {
     let text = valid("Sec-WebSocket-Extensions: permessage-deflate\r\n");
-    let head = RequestHead::parse(text.as_bytes()).expect("valid");
+    let mut room = HeadRoom::new();
+    let head = RequestHead::parse(text.as_bytes(), &mut room).expect("valid");
     assert_eq!(accept(&head, &[], None).expect("valid").deflate, None);
 }
 
@@ -310,7 +314,8 @@ fn is_upgrade_looks_at_the_upgrade_field_alone() {
         ("Upgrade: websocket/13\r\n", false),
     ] {
         let text = request("POST / HTTP/1.0", &[fields]);
-        let head = RequestHead::parse(text.as_bytes()).expect("valid");
+        let mut room = HeadRoom::new();
+        let head = RequestHead::parse(text.as_bytes(), &mut room).expect("valid");
         assert_eq!(is_upgrade(&head), expected, "{fields}");
     }
 }
