@@ -25,8 +25,9 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Messages shorter than this go out uncompressed. Empty ones always do.
     pub compression_bytes_min: usize,
-    /// 1 to 9. At 1 a message without context takeover is deflated by our own encoder, which is faster than zlib's level 1 and
-    /// makes it about as small as level 2; everything else is deflated by zlib at its level of this number.
+    /// 1 to 9. At 1 a message without context takeover is deflated by our own encoder, which takes no longer than zlib at its
+    /// level 1, far less for a short message, and makes JSON about as small as level 2. All else is zlib's, at its level
+    /// of this number.
     pub compression_level: u8,
 }
 

@@ -1,4 +1,4 @@
-//! The alphabets of deflate (RFC 1951 sections 3.2.5 to 3.2.7), as both directions need them.
+//! The alphabets of deflate (RFC 1951 sections 3.2.5 to 3.2.7).
 
 /// Literals, the end of a block and the lengths; the last two never occur.
 pub(super) const LITLEN_SYMBOLS: usize = 288;

@@ -64,7 +64,7 @@ impl<'a> BitWriter<'a> {
     // A function of its own keeps its values in registers.
     #[inline(never)]
     pub(super) fn tokens(&mut self, tokens: &[Token], codes: &Codes) -> Result<(), Full> {
-        // Two have 56 bits at the most: a length and a distance with their longest words.
+        // A length and a distance with their longest words have 48 bits, and no two tokens have more.
         let (pairs, rest) = tokens.as_chunks::<2>();
         for &[first, second] in pairs {
             self.token(first, codes);
