@@ -70,17 +70,23 @@ impl Encoder {
         aim: Aim,
         out: &mut [u8],
     ) -> Result<usize, Full> {
-        let may_have_own = aim == Aim::Small || payload.len() >= QUICK_BYTES_MAX;
-        let mut out = BitWriter::new(out);
         let first_stamp = self.matcher.begin(payload.len());
+        let mut out = BitWriter::new(out);
         let mut at = 0;
         while at < payload.len() {
-            let block = &mut self.block;
-            at = self
-                .matcher
-                .parse(payload, at, first_stamp, window_bytes, block);
-            let own = &mut self.own.0;
-            let has_own = may_have_own && header::begin_dynamic(&block.counts, own, &mut out)?;
+            let Self {
+                matcher,
+                block,
+                own,
+            } = self;
+            let own = &mut own.0;
+            let has_own = if aim == Aim::Quick && payload.len() < QUICK_BYTES_MAX {
+                at = matcher.parse::<false>(payload, at, first_stamp, window_bytes, block);
+                false
+            } else {
+                at = matcher.parse::<true>(payload, at, first_stamp, window_bytes, block);
+                header::begin_dynamic(&block.counts, own, &mut out)?
+            };
             if !has_own {
                 header::begin_fixed(&mut out);
             }
