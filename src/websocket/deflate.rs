@@ -11,7 +11,7 @@ mod symbols;
 mod tokens;
 mod writer;
 
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::{Aim, Encoder};
 
 use super::assembler::Assembly;
 use super::close::Violation;
@@ -31,6 +31,10 @@ const FLUSH_BYTES: usize = 16;
 pub(crate) const COMPRESS_WINDOW_BITS_MIN: u8 = 9;
 /// The largest window.
 pub(crate) const WINDOW_BITS_MAX: u8 = 15;
+
+/// Without context, shorter messages than this are left to `Encoder` at every level: zlib makes them hardly smaller, and takes
+/// its time to begin.
+pub(crate) const ZLIB_BYTES_MIN: usize = 256;
 
 /// The compressor and decompressor of a connection that keeps its context between messages, each made when first needed.
 #[derive(Debug, Default)]

@@ -322,7 +322,7 @@ pub static SETTINGS: &[Setting] = &[
         .means("Whether permessage-deflate (RFC 7692) is negotiated with clients that offer it."),
     row(Key::CompressionLevel, "COMPRESSION_LEVEL", Theme::Compression, whole(1, 9))
         .default("1")
-        .means("Effort of the compressor: 1 is fastest and our own, where no context is kept; the others are zlib's, 9 is smallest."),
+        .means("Effort of the compressor: 1 is fastest, 9 is smallest. Where no context is kept, messages under 256 bytes come out the same at 2 to 9."),
     row(Key::CompressionWindowBits, "COMPRESSION_WINDOW_BITS", Theme::Compression, whole(9, 15))
         .default("15")
         .means("Largest window of either side, as a power of two of bytes."),

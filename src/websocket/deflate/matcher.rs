@@ -13,6 +13,8 @@ const HASH_BITS_MAX: u32 = 13;
 const HASH_BITS_MIN: u32 = 8;
 /// Bytes that are looked at at once.
 const WORD_BYTES: usize = size_of::<u64>();
+/// Bits of a word that lie behind the shortest copy.
+const UNUSED_BITS: u32 = 8 * (WORD_BYTES - COPY_BYTES_MIN) as u32;
 /// Spreads a word over the table: an odd number without a pattern.
 const HASH_FACTOR: u64 = 0x9e37_79b1_85eb_ca87;
 /// Entries of the table.
@@ -64,10 +66,10 @@ impl Matcher {
     }
 
     /// Makes a block of what stands at `start` and behind it, and says where the block ends. Copies reach back
-    /// `window_bytes` at the most.
+    /// `window_bytes` at the most. The symbols are `COUNTED` or not.
     // A function of its own keeps its values in registers: a tenth fewer instructions.
     #[inline(never)]
-    pub(super) fn parse(
+    pub(super) fn parse<const COUNTED: bool>(
         &mut self,
         payload: &[u8],
         start: usize,
@@ -75,44 +77,45 @@ impl Matcher {
         window_bytes: u32,
         block: &mut Block,
     ) -> usize {
-        block.clear();
+        block.clear::<COUNTED>();
         let hash_bits = (payload.len().max(1).ilog2() + 1).clamp(HASH_BITS_MIN, HASH_BITS_MAX);
-        let mut find = |at| self.find(payload, at, first_stamp, hash_bits, window_bytes);
-        let end = (payload.len() + 1).saturating_sub(WORD_BYTES);
+        let mut find =
+            |word, at| self.find(payload, word, at, first_stamp, hash_bits, window_bytes);
         let mut at = start;
         let mut missed = 0;
-        while at < end {
+        while let Some(word) = word_at(payload, at) {
             if block.len() + STEP_TOKENS_MAX > TOKENS_MAX {
                 return at;
             }
-            if let Some(mut copy) = find(at) {
+            if let Some(mut copy) = find(word, at) {
                 if copy.length < GOOD_COPY_BYTES
-                    && let Some(next) = find(at + 1)
+                    && let Some(next) = word_at(payload, at + 1)
+                    && let Some(next) = find(next, at + 1)
                     && next.length > copy.length
                 {
-                    block.push_literal(payload[at]);
+                    block.push_literal::<COUNTED>(word as u8);
                     at += 1;
                     copy = next;
                 }
-                block.push_copy(copy.length, copy.past);
+                block.push_copy::<COUNTED>(copy.length, copy.past);
                 at += copy.length;
                 missed = 0;
                 continue;
             }
-            block.push_literal(payload[at]);
+            block.push_literal::<COUNTED>(word as u8);
             at += 1;
             missed += 1;
             if missed >= PATIENCE_LOOKS {
-                let next = end.min(at + missed / PATIENCE_LOOKS);
+                let next = payload.len().min(at + missed / PATIENCE_LOOKS);
                 payload[at..next]
                     .iter()
-                    .for_each(|&byte| block.push_literal(byte));
+                    .for_each(|&byte| block.push_literal::<COUNTED>(byte));
                 at = next;
             }
         }
         payload[at..]
             .iter()
-            .for_each(|&byte| block.push_literal(byte));
+            .for_each(|&byte| block.push_literal::<COUNTED>(byte));
         payload.len()
     }
 
@@ -121,20 +124,23 @@ impl Matcher {
     fn find(
         &mut self,
         payload: &[u8],
+        word: u64,
         at: usize,
         first_stamp: u16,
         hash_bits: u32,
         window_bytes: u32,
     ) -> Option<Copy> {
-        let word = word_at(payload, at)?;
-        let hash = (word.wrapping_mul(HASH_FACTOR) >> (u64::BITS - hash_bits)) as usize % STAMPS;
+        let hash = ((word << UNUSED_BITS).wrapping_mul(HASH_FACTOR) >> (u64::BITS - hash_bits))
+            as usize
+            % STAMPS;
         let stamp = first_stamp.wrapping_add(at as u16);
         let past = u32::from(stamp.wrapping_sub(self.stamps[hash]));
         self.stamps[hash] = stamp.wrapping_add(1);
         // One branch for both questions: whether there is such a place, and whether the same stands there.
         let is_out = u32::from(past >= window_bytes.min(at as u32));
         let from = at - ((past + 1) & is_out.wrapping_sub(1)) as usize;
-        if (word_at(payload, from)? ^ word) | u64::from(is_out) != 0 {
+        let differing = (word_at(payload, from)? ^ word) << UNUSED_BITS;
+        if differing | u64::from(is_out) != 0 {
             return None;
         }
         let (from_more, at_more) = (from + COPY_BYTES_MIN, at + COPY_BYTES_MIN);
@@ -145,11 +151,10 @@ impl Matcher {
     }
 }
 
-/// The bytes of the shortest copy, and others behind them dropped.
 #[inline(always)]
 fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     let word = bytes.get(at..)?.first_chunk::<WORD_BYTES>()?;
-    Some(u64::from_le_bytes(*word) << (8 * (WORD_BYTES - COPY_BYTES_MIN)))
+    Some(u64::from_le_bytes(*word))
 }
 
 /// How many bytes are the same from both places on, up to the end of the longest copy.
@@ -195,7 +200,7 @@ mod tests {
         let (mut all, mut at) = (Vec::new(), 0);
         while at < payload.len() {
             let start = at;
-            at = matcher.parse(payload, at, first_stamp, window_bytes, &mut block);
+            at = matcher.parse::<true>(payload, at, first_stamp, window_bytes, &mut block);
             assert!(at > start);
             let mut counts = [0; SYMBOLS];
             counts[END_OF_BLOCK] = 1;

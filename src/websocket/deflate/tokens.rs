@@ -43,7 +43,7 @@ static LENGTH_TOKENS: [Token; 256] = {
 pub(super) struct Block {
     tokens: Box<[Token; TOKENS_MAX]>,
     len: usize,
-    /// The end of the block included.
+    /// Those of the block, where they were counted; its end included.
     pub(super) counts: Counts,
 }
 
@@ -59,34 +59,38 @@ impl Block {
         self.len
     }
 
-    /// Begins another block.
-    pub(super) fn clear(&mut self) {
+    /// Begins another block, whose symbols are `COUNTED` or not.
+    pub(super) fn clear<const COUNTED: bool>(&mut self) {
         self.len = 0;
-        self.counts.fill(0);
-        self.counts[END_OF_BLOCK] = 1;
+        if COUNTED {
+            self.counts.fill(0);
+            self.counts[END_OF_BLOCK] = 1;
+        }
     }
 
     /// Adds a byte that stands for itself.
     #[inline(always)]
-    pub(super) fn push_literal(&mut self, byte: u8) {
-        self.push(byte.into());
+    pub(super) fn push_literal<const COUNTED: bool>(&mut self, byte: u8) {
+        self.push::<COUNTED>(byte.into());
     }
 
     /// Adds a copy of `length` bytes from `past + 1` bytes back.
     #[inline(always)]
-    pub(super) fn push_copy(&mut self, length: usize, past: u32) {
+    pub(super) fn push_copy<const COUNTED: bool>(&mut self, length: usize, past: u32) {
         let (symbol, extra) = distance_symbol(past);
-        self.push(LENGTH_TOKENS[(length - MATCH_BYTES_MIN) % LENGTH_TOKENS.len()]);
-        self.push((FIRST_DISTANCE + symbol) as Token | (extra << EXTRA_SHIFT));
+        self.push::<COUNTED>(LENGTH_TOKENS[(length - MATCH_BYTES_MIN) % LENGTH_TOKENS.len()]);
+        self.push::<COUNTED>((FIRST_DISTANCE + symbol) as Token | (extra << EXTRA_SHIFT));
     }
 
     /// There must be room: past `TOKENS_MAX` the first tokens are lost.
     #[inline(always)]
-    fn push(&mut self, token: Token) {
+    fn push<const COUNTED: bool>(&mut self, token: Token) {
         debug_assert!(self.len < TOKENS_MAX);
         self.tokens[self.len % TOKENS_MAX] = token;
         self.len += 1;
-        self.counts[symbol_of(token)] += 1;
+        if COUNTED {
+            self.counts[symbol_of(token)] += 1;
+        }
     }
 }
 

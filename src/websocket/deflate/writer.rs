@@ -81,7 +81,7 @@ impl<'a> BitWriter<'a> {
     #[inline(always)]
     fn token(&mut self, token: Token, codes: &Codes) {
         let code = codes[symbol_of(token)];
-        let bits = code & 0xffff | token >> EXTRA_SHIFT << (code >> 16 & 0x1f);
+        let bits = code & 0xffff | (token >> EXTRA_SHIFT).wrapping_shl(code >> 16);
         self.put(bits, code >> 24);
     }
 

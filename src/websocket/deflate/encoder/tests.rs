@@ -1,11 +1,11 @@
 use super::*;
-use crate::websocket::deflate::{TAIL, compressor, deflate, test_data};
+use crate::websocket::deflate::{TAIL, ZLIB_BYTES_MIN, compressor, deflate, test_data};
 use flate2::{Decompress, FlushDecompress, Status};
 use proptest::prelude::*;
 
 fn encoded(encoder: &mut Encoder, payload: &[u8], window_bits: u8) -> Option<Vec<u8>> {
     let mut out = b"kept".to_vec();
-    let smaller = encoder.deflate(payload, window_bits, &mut out);
+    let smaller = encoder.deflate(payload, window_bits, Aim::Quick, &mut out);
     assert_eq!(out[..4], *b"kept");
     let deflated = out.split_off(4);
     smaller.then_some(deflated)
@@ -67,6 +67,32 @@ fn it_makes_json_smaller_than_the_fastest_zlib_does() {
     deflate(&mut compressor(1, 15), &payload, false, &mut out);
     let own = encoded(&mut encoder, &payload, 15).expect("smaller").len();
     assert!(own * 20 <= out.len() * 21, "{own} and {}", out.len());
+}
+
+/// Why zlib is not asked for these, whatever the level.
+#[test]
+fn it_makes_short_messages_as_small_as_zlib_can() {
+    let mut encoder = Encoder::default();
+    let mut sums = (0, 0);
+    for len in 80..ZLIB_BYTES_MIN {
+        let payload = test_data::json(len);
+        let mut small = Vec::new();
+        assert!(encoder.deflate(&payload, 15, Aim::Small, &mut small));
+        assert_eq!(zlib_inflated(&small, 15, len), payload);
+        let mut zlib = Vec::new();
+        deflate(&mut compressor(9, 15), &payload, false, &mut zlib);
+        let (own, zlib) = (small.len(), zlib.len());
+        assert!(own <= zlib + 4 + zlib / 50, "{len}: {own} and {zlib}");
+        sums = (sums.0 + own, sums.1 + zlib);
+        let quick = encoded(&mut encoder, &payload, 15);
+        assert!(
+            quick
+                .as_ref()
+                .is_none_or(|quick| small.len() <= quick.len())
+        );
+        assert!(quick == Some(small) || len < QUICK_BYTES_MAX);
+    }
+    assert!(sums.0 * 100 < sums.1 * 102, "{sums:?}");
 }
 
 #[test]
