@@ -59,9 +59,23 @@ impl Pool {
             if self.small.len() < ASSEMBLY_SMALL_POOLED_MAX {
                 self.small.push(buffer);
             }
-        } else if self.large.len() < ASSEMBLY_LARGE_POOLED_MAX
-            && self.large_bytes + capacity <= ASSEMBLY_LARGE_POOLED_BYTES_MAX
-        {
+        } else {
+            self.keep_large(buffer);
+        }
+    }
+
+    /// Keeps a large buffer, in the place of the smallest one where there are enough: what costs most to make is kept.
+    fn keep_large(&mut self, buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        if self.large.len() == ASSEMBLY_LARGE_POOLED_MAX {
+            let smallest = self.smallest_within(0, capacity - 1);
+            let Some(index) = smallest else {
+                return;
+            };
+            let freed = self.large.swap_remove(index);
+            self.large_bytes -= freed.capacity();
+        }
+        if self.large_bytes + capacity <= ASSEMBLY_LARGE_POOLED_BYTES_MAX {
             self.large_bytes += capacity;
             self.large.push(buffer);
         }
@@ -127,6 +141,21 @@ mod tests {
             pool.give_partial(Box::default());
         }
         assert_eq!(pool.partials.len(), PARTIALS_POOLED_MAX);
+    }
+
+    #[test]
+    fn of_many_buffers_the_largest_are_kept() {
+        let mut pool = Pool::default();
+        let first = 10_000;
+        for n in 0..2 * ASSEMBLY_LARGE_POOLED_MAX {
+            pool.give_buffer(vec![0; first + n]);
+        }
+        pool.give_buffer(vec![0; first]);
+        assert_eq!(pool.large.len(), ASSEMBLY_LARGE_POOLED_MAX);
+        let capacities = pool.large.iter().map(Vec::capacity);
+        assert_eq!(capacities.min(), Some(first + ASSEMBLY_LARGE_POOLED_MAX));
+        let bytes: usize = pool.large.iter().map(Vec::capacity).sum();
+        assert_eq!(pool.large_bytes, bytes);
     }
 
     #[test]
