@@ -70,6 +70,18 @@ struct Door {
     said: mpsc::Sender<&'static str>,
     is_ready: bool,
     end: Option<Tick>,
+    /// Dropped after the listener.
+    _sign: Sign,
+}
+
+/// Tells that the door is closed.
+#[derive(Debug)]
+struct Sign(mpsc::Sender<&'static str>);
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        self.0.send("closed").expect("the test listens");
+    }
 }
 
 const DOOR: u32 = 7;
@@ -77,12 +89,6 @@ const DOOR: u32 = 7;
 impl Door {
     fn say(&self, what: &'static str) {
         self.said.send(what).expect("the test listens");
-    }
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        self.say("closed");
     }
 }
 
@@ -130,6 +136,7 @@ fn an_intake_hears_of_edges_wake_ups_and_its_time_and_ends_when_it_says_so() {
     let (said, hears) = mpsc::channel();
     let door = Door {
         listener,
+        _sign: Sign(said.clone()),
         said,
         is_ready: false,
         end: None,
