@@ -46,7 +46,7 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 pub const LOG_QUEUE_LINES_MAX: usize = 8_192;
 /// While lines come the log thread rests for this time between two writes: many lines go out in one, and whoever logs them
 /// need not wake it. A line that comes alone goes out at once.
-pub const LOG_REST: Duration = Duration::from_millis(10);
+pub const LOG_REST: Duration = Duration::from_millis(20);
 /// Bytes of the message of a log line, escaped; the rest is cut.
 pub const LOG_MESSAGE_BYTES_MAX: usize = 4_096;
 /// Bytes of one value of a log line, escaped; the rest is cut.

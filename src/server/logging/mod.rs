@@ -153,7 +153,7 @@ impl Logger {
         let front = env_logger::Builder::new()
             .filter_level(log::LevelFilter::Trace)
             .format(move |_, record| {
-                lines.push(line::format(record, SystemTime::now(), format));
+                lines.push(&line::format(record, SystemTime::now(), format));
                 Ok(())
             })
             .target(env_logger::Target::Pipe(Box::new(io::sink())))
@@ -228,7 +228,7 @@ impl Panics {
             if self.to_file {
                 for_stderr.push_str(&line);
             }
-            self.queue.push(line);
+            self.queue.push(&line);
             self.queue.flush(FLUSH_TIME_MAX);
         }
         let backtrace = std::backtrace::Backtrace::capture();

@@ -1,11 +1,11 @@
-//! The way from the threads that log to the one that writes: bounded, and nobody waits to put a line in.
+//! The way from the threads that log to the one that writes: bounded, and whoever puts a line in waits for no terminal and no disk.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use crossbeam_queue::ArrayQueue;
+use memchr::{memchr, memrchr};
 
 use crate::limits::LOG_BATCH_BYTES_MAX;
 
@@ -24,10 +24,19 @@ pub(super) trait Sink {
     fn write_lines(&mut self, lines: &str) -> Written;
 }
 
+/// Lines that wait, one after the other in one text: authors and writer hold it for a copy or a swap, and no line is an
+/// allocation that another thread has to free.
+#[derive(Default)]
+struct Waiting {
+    text: String,
+    lines: usize,
+}
+
 /// Lines between their authors and the log thread. Call [`push`](Self::push) anywhere, [`drain_into`](Self::drain_into)
 /// on one thread until it returns, [`stop`](Self::stop) once at the end.
 pub(super) struct Queue {
-    lines: ArrayQueue<String>,
+    waiting: Mutex<Waiting>,
+    lines_max: usize,
     rest: Duration,
     /// Lines that found no room or could not be written, and that nobody has been told of.
     lost: AtomicU64,
@@ -48,7 +57,8 @@ impl Queue {
     /// and nobody has to wake it.
     pub(super) fn new(lines_max: usize, rest: Duration) -> Self {
         Self {
-            lines: ArrayQueue::new(lines_max),
+            waiting: Mutex::default(),
+            lines_max,
             rest,
             lost: AtomicU64::new(0),
             pushed: AtomicU64::new(0),
@@ -64,18 +74,29 @@ impl Queue {
     }
 
     /// Puts a line in, or drops and counts it where there is no room.
-    pub(super) fn push(&self, line: String) {
+    pub(super) fn push(&self, line: &str) {
         if self.stopping.load(Ordering::Relaxed) {
             return;
         }
-        match self.lines.push(line) {
-            Ok(()) => self.pushed.fetch_add(1, Ordering::Relaxed),
-            Err(_) => self.lost.fetch_add(1, Ordering::Relaxed),
-        };
+        let mut waiting = self.waiting();
+        if waiting.lines < self.lines_max {
+            waiting.text.push_str(line);
+            waiting.lines += 1;
+            self.pushed.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        let is_half_full = waiting.lines > self.lines_max / 2;
+        drop(waiting);
         self.wake();
-        if self.lines.len() > self.lines.capacity() / 2 {
+        if is_half_full {
             self.hurry();
         }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Whoever panics under this lock, for want of memory, leaves whole lines.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the writer's rest, or its sleep.
@@ -152,17 +173,19 @@ impl Queue {
     /// Writes lines to `sink` until [`stop`](Self::stop). `own_line` makes a line of what the log itself has to say.
     pub(super) fn drain_into(&self, sink: &mut dyn Sink, own_line: &dyn Fn(&str) -> String) {
         self.writer.get_or_init(thread::current);
-        let mut batch = String::new();
+        let mut taken = String::new();
         loop {
             // Before the lines are taken: whoever hurries the writer has put in what is to be written.
             self.is_hurried.swap(false, Ordering::SeqCst);
-            let count = self.fill(&mut batch);
+            let count = self.take(&mut taken);
             if count > 0 {
-                self.write(sink, &batch, own_line);
+                for batch in batches(&taken) {
+                    self.write(sink, batch, own_line);
+                }
                 self.done.fetch_add(count, Ordering::SeqCst);
                 self.tell_progress();
             }
-            if self.lines.is_empty() {
+            if self.is_empty() {
                 self.tell_lost(sink, own_line);
                 if self.stopping.load(Ordering::SeqCst) {
                     break;
@@ -178,16 +201,20 @@ impl Queue {
         self.tell_progress();
     }
 
-    fn fill(&self, batch: &mut String) -> u64 {
-        batch.clear();
-        let mut count = 0;
-        while batch.len() < LOG_BATCH_BYTES_MAX
-            && let Some(line) = self.lines.pop()
-        {
-            batch.push_str(&line);
-            count += 1;
+    /// Puts the lines that wait in the place of what `taken` holds; gives how many they are.
+    fn take(&self, taken: &mut String) -> u64 {
+        taken.clear();
+        if taken.capacity() > 2 * LOG_BATCH_BYTES_MAX {
+            // There was much to say once.
+            *taken = String::new();
         }
-        count
+        let mut waiting = self.waiting();
+        std::mem::swap(&mut waiting.text, taken);
+        std::mem::take(&mut waiting.lines) as u64
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting().lines == 0
     }
 
     fn write(&self, sink: &mut dyn Sink, lines: &str, own_line: &dyn Fn(&str) -> String) {
@@ -228,11 +255,27 @@ impl Queue {
     fn sleep(&self) {
         self.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if self.lines.is_empty() && !self.stopping.load(Ordering::Relaxed) {
+        if self.is_empty() && !self.stopping.load(Ordering::Relaxed) {
             thread::park();
         }
         self.sleeping.store(false, Ordering::Relaxed);
     }
+}
+
+/// Whole lines, as many as are written at once, and at least one.
+fn batches(lines: &str) -> impl Iterator<Item = &str> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let end = match rest.as_bytes().get(..LOG_BATCH_BYTES_MAX) {
+            None => rest.len(),
+            Some(beginning) => memrchr(b'\n', beginning)
+                .or_else(|| memchr(b'\n', rest.as_bytes()))
+                .map_or(rest.len(), |last| last + 1),
+        };
+        let (batch, tail) = rest.split_at(end);
+        rest = tail;
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 #[cfg(test)]
@@ -311,12 +354,12 @@ mod tests {
         let mut rig = rig(16);
         rig.open = None;
         for n in 0..10 {
-            rig.queue.push(format!("{n}\n"));
+            rig.queue.push(&format!("{n}\n"));
         }
         assert!(rig.queue.flush(LONG));
-        rig.queue.push("last\n".to_owned());
+        rig.queue.push("last\n");
         assert!(rig.queue.stop(LONG));
-        rig.queue.push("too late\n".to_owned());
+        rig.queue.push("too late\n");
         rig.thread.join().expect("the log thread");
         assert_eq!(
             rig.out.iter().collect::<String>(),
@@ -327,12 +370,12 @@ mod tests {
     #[test]
     fn a_full_queue_drops_counts_and_says_so_once() {
         let mut rig = rig(4);
-        rig.queue.push("first\n".to_owned());
+        rig.queue.push("first\n");
         rig.entered
             .recv_timeout(LONG)
             .expect("the first line is at the gate");
         for n in 0..7 {
-            rig.queue.push(format!("{n}\n"));
+            rig.queue.push(&format!("{n}\n"));
         }
         rig.open = None;
         assert!(rig.queue.stop(LONG));
@@ -345,17 +388,17 @@ mod tests {
     fn a_lone_line_goes_out_at_once_and_those_behind_it_together() {
         let mut rig = resting_rig(64, Duration::from_secs(3_600));
         rig.open = None;
-        rig.queue.push("lone\n".to_owned());
+        rig.queue.push("lone\n");
         assert_eq!(rig.out.recv_timeout(LONG).expect("at once"), "lone\n");
         // The writer rests for an hour now, unless it is told otherwise: by one who waits, or by a queue that is half full.
         for n in 0..3 {
-            rig.queue.push(format!("{n}\n"));
+            rig.queue.push(&format!("{n}\n"));
         }
         assert!(rig.queue.flush(LONG));
         assert_eq!(rig.out.try_recv().expect("one write"), "0\n1\n2\n");
         let mut all = String::new();
         for n in 0..33 {
-            rig.queue.push(format!("{n}\n"));
+            rig.queue.push(&format!("{n}\n"));
         }
         while !all.ends_with("32\n") {
             all += &rig
@@ -368,10 +411,21 @@ mod tests {
     }
 
     #[test]
+    fn what_piled_up_is_written_in_batches_of_whole_lines() {
+        let line = format!("{}\n", "x".repeat(LOG_BATCH_BYTES_MAX / 3));
+        let long = format!("{}\n", "y".repeat(2 * LOG_BATCH_BYTES_MAX));
+        let twice = line.repeat(2);
+        let lines = [line.repeat(5), long.clone(), line.clone()].concat();
+        let expected = [&twice, &twice, &line, &long, &line];
+        assert_eq!(batches(&lines).collect::<Vec<_>>(), expected);
+        assert_eq!(batches("").count(), 0);
+    }
+
+    #[test]
     fn a_stalled_sink_stops_nobody() {
         let rig = rig(4);
         for n in 0..1_000 {
-            rig.queue.push(format!("{n}\n"));
+            rig.queue.push(&format!("{n}\n"));
         }
         assert!(!rig.queue.flush(Duration::from_millis(1)));
         assert!(!rig.queue.stop(Duration::from_millis(1)));
@@ -384,13 +438,13 @@ mod tests {
         let mut rig = rig(16);
         rig.open = None;
         rig.broken.store(true, Ordering::SeqCst);
-        rig.queue.push("a\n".to_owned());
+        rig.queue.push("a\n");
         assert!(rig.queue.flush(LONG));
-        rig.queue.push("b\n".to_owned());
+        rig.queue.push("b\n");
         assert!(rig.queue.flush(LONG));
         // The two were tried and lost before the sink works again; the telling of them may come at any time after.
         rig.broken.store(false, Ordering::SeqCst);
-        rig.queue.push("c\n".to_owned());
+        rig.queue.push("c\n");
         assert!(rig.queue.stop(LONG));
         rig.thread.join().expect("the log thread");
         let all: String = rig.out.iter().collect();
@@ -409,7 +463,7 @@ mod tests {
                 let queue = &rig.queue;
                 scope.spawn(move || {
                     for n in 0..LINES {
-                        queue.push(format!("{author} {n}\n"));
+                        queue.push(&format!("{author} {n}\n"));
                     }
                 });
             }
