@@ -155,6 +155,9 @@ impl<S: Session> Reactor<S> {
         }
         self.say_farewell();
         self.engine.end_turn();
+        let registry = self.poll.registry();
+        self.engine
+            .watch_room(|stream, key| stream.watch_room(registry, Token(key.to_word() as usize)));
     }
 
     fn timeout(&self) -> Option<Duration> {
