@@ -71,6 +71,8 @@ pub(super) struct Tools {
     pub(super) wheel: Wheel,
     /// Connections that go on without an event.
     pub(super) waiting: VecDeque<ConnKey>,
+    /// Connections whose socket is full for the first time.
+    pub(super) full: Vec<ConnKey>,
     pub(super) dead: Vec<ConnKey>,
     #[expect(
         clippy::vec_box,
@@ -120,6 +122,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
                 pool: Pool::new(POOL_BUFFERS_MAX, POOL_BUFFER_BYTES_MAX),
                 wheel: Wheel::new(now),
                 waiting: VecDeque::new(),
+                full: Vec::new(),
                 dead: Vec::new(),
                 queues: Vec::new(),
             },
@@ -380,6 +383,18 @@ impl<S: Session, T: Transport> Engine<S, T> {
             .collect();
         for key in keys {
             self.abort(key, reason);
+        }
+    }
+
+    /// Gives `watch` every transport that has been full for the first time since: from now on its connection wants to hear of
+    /// room. Called after each turn. One that cannot be watched is dropped.
+    pub fn watch_room<E>(&mut self, mut watch: impl FnMut(&mut T, ConnKey) -> Result<(), E>) {
+        while let Some(key) = self.tools.full.pop() {
+            if let Some(turn) = self.at(key)
+                && watch(&mut turn.connection.transport, key).is_err()
+            {
+                self.abort(key, CloseReason::RESET);
+            }
         }
     }
 

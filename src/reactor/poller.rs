@@ -2,7 +2,6 @@
 //! these.
 
 use std::io;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +62,8 @@ pub struct Reactor<S: Session> {
     mailbox: Arc<Mailbox<Command<S>>>,
     clock: Clock,
     intake: Option<Box<dyn Intake<S>>>,
+    /// When the intake has something to do.
+    intake_due: Option<Tick>,
     farewell: Option<Farewell>,
     has_more_mail: bool,
 }
@@ -88,6 +89,7 @@ impl<S: Session> Reactor<S> {
             mailbox,
             clock,
             intake: None,
+            intake_due: None,
             farewell: None,
             has_more_mail: false,
         })
@@ -104,6 +106,7 @@ impl<S: Session> Reactor<S> {
     /// What the poller says to its sources.
     pub fn set_intake(&mut self, mut intake: Box<dyn Intake<S>>) -> io::Result<()> {
         intake.register(self.poll.registry())?;
+        self.intake_due = intake.due(self.clock.now());
         self.intake = Some(intake);
         Ok(())
     }
@@ -137,9 +140,7 @@ impl<S: Session> Reactor<S> {
             }
             let key = ConnKey::from_word(event.token().0 as u64);
             if key.index == INTAKE_INDEX {
-                if let Some(intake) = &mut self.intake {
-                    intake.ready(key.generation);
-                }
+                self.tell_intake(|intake, _| intake.ready(key.generation));
                 continue;
             }
             let ended = event.is_read_closed() || event.is_error();
@@ -155,15 +156,16 @@ impl<S: Session> Reactor<S> {
         }
         self.say_farewell();
         self.engine.end_turn();
+        let registry = self.poll.registry();
+        self.engine
+            .watch_room(|stream, key| stream.watch_room(registry, Token(key.to_word() as usize)));
     }
 
     fn timeout(&self) -> Option<Duration> {
         if self.engine.has_waiting() || self.has_more_mail {
             return Some(Duration::ZERO);
         }
-        let intake = self.intake.as_ref();
-        let intake_due = intake.and_then(|intake| intake.due(self.engine.now()));
-        let due = match (self.engine.next_due(), intake_due) {
+        let due = match (self.engine.next_due(), self.intake_due) {
             (Some(timer), Some(intake)) => Some(timer.earlier(intake)),
             (timer, intake) => timer.or(intake),
         };
@@ -175,19 +177,27 @@ impl<S: Session> Reactor<S> {
         }
     }
 
+    fn tell_intake(&mut self, tell: impl FnOnce(&mut dyn Intake<S>, Tick)) {
+        let now = self.engine.now();
+        if let Some(intake) = &mut self.intake {
+            tell(&mut **intake, now);
+            self.intake_due = intake.due(now);
+        }
+    }
+
     /// Takes in the connections that have come.
     fn take_in(&mut self) {
         let now = self.engine.now();
+        if self.intake_due.is_none_or(|due| !due.is_reached(now)) {
+            return;
+        }
+        self.intake_due = None;
         let Some(mut intake) = self.intake.take() else {
             return;
         };
-        let is_due = intake.due(now).is_some_and(|due| due.is_reached(now));
-        let flow = if is_due {
-            intake.run(now, &mut |stream, session| self.open(stream, session))
-        } else {
-            ControlFlow::Continue(())
-        };
+        let flow = intake.run(now, &mut |stream, session| self.open(stream, session));
         if flow.is_continue() {
+            self.intake_due = intake.due(now);
             self.intake = Some(intake);
         }
     }
@@ -205,9 +215,7 @@ impl<S: Session> Reactor<S> {
 
     fn take_mail(&mut self) {
         self.mailbox.begin_taking();
-        if let Some(intake) = &mut self.intake {
-            intake.woken(self.engine.now());
-        }
+        self.tell_intake(|intake, now| intake.woken(now));
         for _ in 0..MAIL_PER_TURN_MAX {
             let Some(command) = self.mailbox.take() else {
                 return;

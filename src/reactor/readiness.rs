@@ -7,6 +7,7 @@ pub struct Readiness(u8);
 const READABLE: u8 = 1;
 const WRITABLE: u8 = 2;
 const PEER_ENDED: u8 = 4;
+const ROOM_WATCHED: u8 = 8;
 
 impl Readiness {
     /// A socket right after it was connected: writing is worth a try, nothing is known to be there to read.
@@ -52,6 +53,13 @@ impl Readiness {
     pub fn write_filled(&mut self) {
         self.0 &= !WRITABLE;
     }
+
+    /// The poller is to say when there is room again; whether nobody has asked for that before.
+    pub fn watch_room(&mut self) -> bool {
+        let is_first = self.0 & ROOM_WATCHED == 0;
+        self.0 |= ROOM_WATCHED;
+        is_first
+    }
 }
 
 #[cfg(test)]
@@ -71,5 +79,7 @@ mod tests {
         assert!(readiness.is_writable() && readiness.has_peer_ended());
         readiness.read_drained();
         assert!(readiness.has_peer_ended());
+        assert!(readiness.watch_room() && !readiness.watch_room());
+        assert!(readiness.is_writable() && readiness.has_peer_ended());
     }
 }

@@ -177,14 +177,31 @@ impl Stream {
         }
     }
 
-    /// Registers for both edges, once and for all.
+    /// Registers for the edges that are always wanted. Most plain sockets never fill up, and need not wake the loop right away
+    /// to say that there is room; TLS holds records back on its own.
     ///
     /// # Errors
     /// What the poller says.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.socket()
-            .source()
-            .register(registry, token, Interest::READABLE | Interest::WRITABLE)
+        let interest = match self {
+            Self::Plain(_) => Interest::READABLE,
+            Self::Tls(_) => Interest::READABLE | Interest::WRITABLE,
+        };
+        self.socket().source().register(registry, token, interest)
+    }
+
+    /// Registers for the edge of room as well, for good; it comes at once where there is room now.
+    ///
+    /// # Errors
+    /// What the poller says.
+    pub fn watch_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                self.socket().source().reregister(registry, token, interest)
+            }
+            Self::Tls(_) => Ok(()),
+        }
     }
 
     /// Takes the stream out of the poller, to be registered elsewhere.

@@ -6,8 +6,10 @@ use crate::websocket::protocol::Input;
 use mio::{Interest, Registry};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -67,28 +69,26 @@ impl Session for Probe {
 #[derive(Debug)]
 struct Door {
     listener: mio::net::TcpListener,
-    said: mpsc::Sender<&'static str>,
     is_ready: bool,
     end: Option<Tick>,
-    /// Dropped after the listener.
-    _sign: Sign,
+    // Dropped after the listener.
+    teller: Teller,
 }
 
-/// Tells that the door is closed.
 #[derive(Debug)]
-struct Sign(mpsc::Sender<&'static str>);
-
-impl Drop for Sign {
-    fn drop(&mut self) {
-        self.0.send("closed").expect("the test listens");
-    }
-}
+struct Teller(mpsc::Sender<&'static str>);
 
 const DOOR: u32 = 7;
 
-impl Door {
+impl Teller {
     fn say(&self, what: &'static str) {
-        self.said.send(what).expect("the test listens");
+        self.0.send(what).expect("the test listens");
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.say("closed");
     }
 }
 
@@ -103,7 +103,7 @@ impl Intake<Probe> for Door {
     }
 
     fn woken(&mut self, now: Tick) {
-        self.say("woken");
+        self.teller.say("woken");
         self.end = Some(now.after(Duration::from_millis(50)));
     }
 
@@ -115,7 +115,7 @@ impl Intake<Probe> for Door {
         if std::mem::take(&mut self.is_ready) {
             let (stream, _) = self.listener.accept().expect("somebody is there");
             open(Stream::Plain(Socket::Tcp(stream)), Probe);
-            self.say("let in");
+            self.teller.say("let in");
         }
         match self.end {
             Some(end) if end.is_reached(now) => ControlFlow::Break(()),
@@ -136,10 +136,9 @@ fn an_intake_hears_of_edges_wake_ups_and_its_time_and_ends_when_it_says_so() {
     let (said, hears) = mpsc::channel();
     let door = Door {
         listener,
-        _sign: Sign(said.clone()),
-        said,
         is_ready: false,
         end: None,
+        teller: Teller(said),
     };
     reactor.set_intake(Box::new(door)).expect("registered");
     let mailbox = reactor.mailbox();
@@ -178,22 +177,37 @@ fn expect(client: &mut TcpStream, expected: &[u8]) {
     assert_eq!(received, expected);
 }
 
+type Mailboxes = Vec<Arc<Mailbox<Command<Probe>>>>;
+type Threads = Vec<thread::JoinHandle<io::Result<()>>>;
+
+/// Workers 0 and 1.
+fn two_workers(keys: &mpsc::Sender<ConnKey>) -> (Mailboxes, Threads) {
+    let clock = Clock::start();
+    let worker = |number| {
+        let keys = keys.clone();
+        let shard = Shard { number, keys };
+        let reactor =
+            Reactor::<Probe>::new(shard, Limits::default(), clock, 1_024).expect("reactor");
+        (reactor.mailbox(), thread::spawn(move || reactor.run()))
+    };
+    [b'0', b'1'].map(worker).into_iter().unzip()
+}
+
+/// Sends everyone away, and waits for the workers to end.
+fn end(mailboxes: &Mailboxes, threads: Threads) {
+    for mailbox in mailboxes {
+        let drain = Command::Drain(Duration::ZERO, Duration::from_secs(10));
+        mailbox.send(drain).expect("room");
+    }
+    for thread in threads {
+        thread.join().expect("no panic").expect("no error");
+    }
+}
+
 #[test]
 fn a_connection_goes_to_another_worker_and_back_while_its_peer_talks() {
     let (keys, told) = mpsc::channel();
-    let clock = Clock::start();
-    let mut mailboxes = Vec::new();
-    let mut threads = Vec::new();
-    for number in [b'0', b'1'] {
-        let shard = Shard {
-            number,
-            keys: keys.clone(),
-        };
-        let reactor =
-            Reactor::<Probe>::new(shard, Limits::default(), clock, 1_024).expect("reactor");
-        mailboxes.push(reactor.mailbox());
-        threads.push(thread::spawn(move || reactor.run()));
-    }
+    let (mailboxes, threads) = two_workers(&keys);
     let (mut client, stream) = connected();
     mailboxes[0]
         .send(Command::Open(stream, Probe))
@@ -219,13 +233,67 @@ fn a_connection_goes_to_another_worker_and_back_while_its_peer_talks() {
             told.recv_timeout(DEADLINE).expect("a key");
         }
     }
-    for mailbox in &mailboxes {
-        let drain = Command::Drain(Duration::ZERO, Duration::from_secs(10));
-        mailbox.send(drain).expect("room");
+    let leaver = thread::spawn(move || {
+        expect(&mut client, b"bye");
+    });
+    end(&mailboxes, threads);
+    leaver.join().expect("its farewell");
+}
+
+/// Writes until the other end has taken nothing for a while; gives how much it took.
+fn write_until_stalled(client: &mut TcpStream, bytes: &[u8]) -> usize {
+    const WHILE: Duration = Duration::from_millis(200);
+    let (mut taken, mut since) = (0, Instant::now());
+    while taken < bytes.len() && since.elapsed() < WHILE {
+        match client.write(&bytes[taken..]) {
+            Ok(count) => {
+                taken += count;
+                since = Instant::now();
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
     }
-    expect(&mut client, b"bye");
+    taken
+}
+
+#[test]
+fn a_peer_that_reads_nothing_gets_all_of_it_once_it_reads_also_from_another_worker() {
+    const SENT: usize = 1_000_000;
+    let (keys, told) = mpsc::channel();
+    let (mailboxes, threads) = two_workers(&keys);
+    let (mut client, stream) = connected();
+    if let Stream::Plain(Socket::Tcp(tcp)) = &stream {
+        // Little goes into the kernel, and the rest waits in the send queue.
+        let socket = socket2::SockRef::from(tcp);
+        socket.set_send_buffer_size(4_096).expect("option");
+    }
+    mailboxes[0]
+        .send(Command::Open(stream, Probe))
+        .expect("room");
+    client.write_all(b"?").expect("written");
+    expect(&mut client, b"0?");
+    let key = told.recv_timeout(DEADLINE).expect("a key");
+    client.set_nonblocking(true).expect("option");
+    let bytes = vec![b'a'; SENT];
+    let mut written = write_until_stalled(&mut client, &bytes);
+    let command = Command::HandOver(key, Arc::clone(&mailboxes[1]));
+    mailboxes[0].send(command).expect("room");
+    let (mut received, begun) = (Vec::new(), Instant::now());
+    let mut buffer = [0; 16 * 1024];
+    while received.len() < 2 * SENT {
+        assert!(begun.elapsed() < DEADLINE, "{} came back", received.len());
+        match client.read(&mut buffer) {
+            Ok(count) => received.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+        if let Ok(count) = client.write(&bytes[written..]) {
+            written += count;
+        }
+    }
+    assert!(received.chunks(2).all(|pair| pair[1] == b'a'));
+    assert_eq!(received[2 * SENT - 2], b'1', "the other worker");
     drop(client);
-    for thread in threads {
-        thread.join().expect("no panic").expect("no error");
-    }
+    end(&mailboxes, threads);
 }

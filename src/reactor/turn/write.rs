@@ -178,6 +178,14 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
             queue.soft_until = Some(self.tools.now.after(limits.send_queue_soft_for));
             self.arm();
         }
+        self.await_room();
+    }
+
+    /// What is queued waits for the socket, and nobody may have asked to hear of room in it.
+    fn await_room(&mut self) {
+        if self.connection.readiness.watch_room() {
+            self.tools.full.push(self.key);
+        }
     }
 
     /// Writes from the queue until it is empty or the socket is full.
@@ -214,5 +222,6 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
             queue.soft_until = None;
         }
         self.connection.queue = Some(queue);
+        self.await_room();
     }
 }
