@@ -1,5 +1,6 @@
 """Tests of the runner, without a measurement: the arithmetic, the report, the plot, and what happens when things are missing."""
 
+import argparse
 import importlib.machinery
 import importlib.util
 import os
@@ -17,7 +18,7 @@ sys.path.insert(0, str(HERE))
 from runner import compare, machine, plot, processes, quiet, report, servers, tables  # noqa: E402
 from runner.bench import Bench  # noqa: E402
 from runner.sections import ALL, deflate, echo, fanout, flat, flood, idle, rate, syscalls  # noqa: E402
-from runner.servers import FLOOR, TIDEGATE  # noqa: E402
+from runner.servers import FLOOR, PROFILED, TIDEGATE  # noqa: E402
 from runner.store import Store  # noqa: E402
 
 
@@ -49,8 +50,8 @@ def row(cpu, others=0.0, latency=10.0, memory=200.0):
     }
 
 
-def rows(names, ours=1.02, peers=2.0):
-    costs = {FLOOR: 1.0, TIDEGATE: ours, "tidegate-2": ours, "tidegate-6": ours}
+def rows(names, ours=1.02, peers=2.0, profiled=1.0):
+    costs = {FLOOR: 1.0, TIDEGATE: ours, "tidegate-2": ours, "tidegate-6": ours, PROFILED: profiled}
     return {name: [row(costs.get(name.split("@")[0], peers))] * 2 for name in names}
 
 
@@ -135,8 +136,19 @@ class Goals(unittest.TestCase):
     def test_a_peer_below_us_misses_the_goal_that_forbids_it(self):
         work = echo.WORK[0]
         measured = rows(echo.ORDER) | {"uws": [row(1.01)] * 2}
-        self.assertFalse(echo.goal(work, measured).is_reached)
-        self.assertTrue(echo.goal(work, rows(echo.ORDER)).is_reached)
+        self.assertFalse(echo.goal(work, measured, TIDEGATE).is_reached)
+        self.assertTrue(echo.goal(work, rows(echo.ORDER), TIDEGATE).is_reached)
+
+    def test_a_goal_tells_which_build_reaches_it(self):
+        def verdict(ours, profiled):
+            data = rows(ALL["connect"].ORDER, ours=ours, profiled=profiled)
+            return ALL["connect"].goals(data)[0].verdict
+
+        self.assertEqual(verdict(1.0, 1.0), "reached")
+        self.assertEqual(verdict(1.3, 1.0), "reached by the profile-guided build")
+        self.assertEqual(verdict(1.3, 1.3), "**missed**")
+        alone = rows([FLOOR, TIDEGATE, "uws"], ours=1.3)
+        self.assertEqual(ALL["connect"].goals(alone)[0].verdict, "**missed**")
 
 
 class Report(unittest.TestCase):
@@ -145,7 +157,7 @@ class Report(unittest.TestCase):
         for name, section in ALL.items():
             self.assertIn(section.TITLE, text, name)
         self.assertNotIn("Not measured", text)
-        self.assertEqual(text.count("| reached |") + text.count("| **missed** |"), 25)
+        self.assertEqual(text.count("| reached |") + text.count("| **missed** |") + text.count("| reached by the profile-guided build |"), 23)
 
     def test_what_was_not_measured_is_told_as_well(self):
         version = machine.versions(bench())["bun"]
@@ -178,6 +190,29 @@ class Report(unittest.TestCase):
             self.assertIs(kept.load(ALL)["echo"]["complete"], True)
             kept.write("echo.json", '{"format": 0}')
             self.assertEqual(kept.load(ALL), {})
+
+
+class Builds(unittest.TestCase):
+    def left_out(self, root, **options):
+        made, run = bench(Path(root)), load_run()
+        chosen = {"quick": False, "tidegate": None, "no_build": True}
+        run.prepare_profiled(made, argparse.Namespace(**chosen | options))
+        self.assertEqual(made.takes_part(PROFILED), PROFILED not in made.absent)
+        return made.absent.get(PROFILED)
+
+    def test_a_profile_guided_build_that_is_not_there_is_left_out_and_told(self):
+        with tempfile.TemporaryDirectory() as root:
+            self.assertIn("nothing was to be built", self.left_out(root))
+            built = Path(root) / "target/pgo/release/tidegate"
+            built.parent.mkdir(parents=True)
+            built.touch()
+            self.assertIsNone(self.left_out(root))
+            self.assertIn("quick", self.left_out(root, quick=True))
+            recipe = Path(root) / "deploy/pgo/build"
+            recipe.parent.mkdir(parents=True)
+            recipe.write_text("#!/bin/sh\necho no tool >&2\nexit 1\n")
+            recipe.chmod(0o755)
+            self.assertEqual(self.left_out(root, no_build=False), "not built: no tool")
 
 
 class Processes(unittest.TestCase):

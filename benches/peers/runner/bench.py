@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import servers
+from .servers import PROFILED
 
 # Characters of why a peer is not there.
 REASON_MAX = 200
@@ -47,6 +48,10 @@ class Bench:
         return self.other_tidegate or self.load
 
     @property
+    def profiled(self):
+        return self.root / "target/pgo/release/tidegate"
+
+    @property
     def floor(self):
         return self.root / "target/release/examples/floor"
 
@@ -65,11 +70,19 @@ class Bench:
         return re.sub(r"(?<![\w.])/[\w.+-]+/\S+", "PATH", line)[:REASON_MAX]
 
     def takes_part(self, name):
-        return servers.BY_NAME[name].is_ours or (name in self.peers and name not in self.absent)
+        return name not in self.absent and (servers.BY_NAME[name].is_ours or name in self.peers)
 
     def build(self):
         command = ["cargo", "build", "--release", "--locked", "--bin", "tidegate", "--example", "floor"]
         subprocess.run(command, cwd=self.root, check=True)
+
+    def build_profiled(self):
+        """The profile-guided build, which needs a tool that not everybody has."""
+        self.tell("== profile-guided build")
+        done = subprocess.run([self.root / "deploy/pgo/build"], capture_output=True, text=True)
+        if done.returncode != 0:
+            self.tell(done.stderr)
+            self.leave_out(PROFILED, f"not built: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}")
 
     def install(self):
         """Installs what the peers need; those whose part fails are left out."""

@@ -15,6 +15,7 @@ TITLE_HEIGHT = 26
 GAP = 14
 COLOURS = {
     "tidegate": "#1a7f5a",
+    "tidegate-pgo": "#37a37c",
     "tidegate-6": "#6fb89a",
     "uws": "#b3541e",
     "uws-libdeflate": "#d08a4e",

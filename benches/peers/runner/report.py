@@ -2,7 +2,7 @@
 
 from . import machine, tables
 from .processes import LOAD_CORE, SERVER_CORE
-from .servers import BY_NAME
+from .servers import BY_NAME, PROFILED
 
 PLOT = "results.svg"
 TOP = """\
@@ -41,15 +41,17 @@ def goals(sections, results):
     body = []
     for name, result in results.items():
         for goal in sections[name].goals(result["data"]):
-            body.append([goal.work, goal.goal, goal.measured, goal.best_peer, goal.verdict])
-    head = ["work", "goal", "Tidegate", "best peer", ""]
+            profiled = goal.profiled.measured if goal.profiled else ""
+            body.append([goal.work, goal.goal, goal.measured, profiled, goal.best_peer, goal.verdict])
+    head = ["work", "goal", "Tidegate", "profile-guided build", "best peer", ""]
     return tables.section("Goals", tables.table(head, body))
 
 
 def peers(bench, results):
     """Who was there, in which version, and who was not."""
     lines = {}
-    for name, version in machine.versions(bench).items():
+    builds = {PROFILED: "`deploy/pgo/build`, the recipe for releases; Tidegate without more words is `cargo build --release`"}
+    for name, version in {**builds, **machine.versions(bench)}.items():
         missed = {section: result["absent"][name] for section, result in results.items() if name in result["absent"]}
         reason = "; ".join(sorted(set(missed.values())))
         if not missed:

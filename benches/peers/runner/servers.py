@@ -14,6 +14,8 @@ from . import processes
 
 FLOOR = "floor"
 TIDEGATE = "tidegate"
+# The same sources, built as deploy/pgo/build does.
+PROFILED = "tidegate-pgo"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ def _tidegate(bench, *_):
     return [bench.tidegate]
 
 
+def _profiled(bench, *_):
+    return [bench.profiled]
+
+
 def _uws(program):
     return lambda bench, kind, port, _: [bench.installed / "uws" / program, kind, port]
 
@@ -84,6 +90,7 @@ LEVEL_6 = {"COMPRESSION_LEVEL": "6"}
 SERVERS = [
     Server(FLOOR, "bare floor", {"echo": "/", "fanout": "/", "accept": "/"}, _floor, scheme="tcp"),
     Server(TIDEGATE, "Tidegate", TIDEGATE_PATHS, _tidegate, environment_of=TIDEGATE_OF),
+    Server(PROFILED, "Tidegate, profile-guided build", TIDEGATE_PATHS, _profiled, environment_of=TIDEGATE_OF),
     Server("tidegate-2", "Tidegate, two workers", {"echo": "/ws"}, _tidegate, workers=2),
     Server("tidegate-6", "Tidegate, level 6", {"deflate": "/ws"}, _tidegate, environment_of=TIDEGATE_OF, environment=LEVEL_6),
     Server("uws", "uWebSockets (C++)", ALL_OF_ECHO, _uws("uws"), "uws"),

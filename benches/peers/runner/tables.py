@@ -1,9 +1,9 @@
 """Tables in Markdown, and the verdicts on goals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import compare
-from .servers import BY_NAME, TIDEGATE
+from .servers import BY_NAME, PROFILED, TIDEGATE
 
 # Share of a core's time that somebody else may have: its ticks are coarse.
 OTHERS_MAX = 0.03
@@ -22,12 +22,21 @@ class Goal:
     best_peer: str
     # None where the measurement cannot tell.
     is_reached: bool | None
+    # The same of the profile-guided build; None where that was not measured.
+    profiled: "Goal | None" = None
 
     @property
     def verdict(self):
         if self.is_reached is None:
             return "**undecided**"
-        return "reached" if self.is_reached else "**missed**"
+        if self.is_reached:
+            return "reached"
+        return "reached by the profile-guided build" if self.profiled and self.profiled.is_reached else "**missed**"
+
+
+def goal_of_builds(rows, goal_of):
+    """The goal that `goal_of(server)` tells of, with that of the profile-guided build where it was measured."""
+    return replace(goal_of(TIDEGATE), profiled=goal_of(PROFILED) if PROFILED in rows else None)
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ def quiet(share):
     return told + ("." if share < OTHERS_MAX else ": **the machine was not quiet, measure again.**")
 
 
-def times_the_best(work, rows, goal, units, ours=TIDEGATE):
+def times_the_best(work, rows, goal, units, ours):
     """The goal of so many times the best peer's messages or deliveries for each second of CPU time."""
     best = compare.best_peer(rows)
     text = f"at least {goal} times the best peer's {units} a CPU second"

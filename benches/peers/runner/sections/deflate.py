@@ -1,7 +1,9 @@
 """Echo with permessage-deflate, no context takeover: messages per CPU second."""
 
+from functools import partial
+
 from .. import compare, servers, tables
-from ..servers import TIDEGATE
+from ..servers import PROFILED, TIDEGATE
 
 TITLE = "Echo with permessage-deflate"
 HOW = """\
@@ -10,7 +12,7 @@ is inflated and compared. Every server inflates and deflates every message: Tide
 with `threshold: 0`, uWebSockets and Bun with their shared compressor and decompressor. Levels are each server's own default,
 which is 1 for Tidegate and 6 for most: what they make of a message differs in size, so Tidegate is there at level 6 as
 well. uWebSockets is there built with zlib as its makefiles do, and with libdeflate, which it supports."""
-ORDER = [TIDEGATE, "tidegate-6", "uws", "uws-libdeflate", "bun", "ws"]
+ORDER = [TIDEGATE, PROFILED, "tidegate-6", "uws", "uws-libdeflate", "bun", "ws"]
 WORK = {"JSON of 128 B": 128, "JSON of 16 KiB": 16 * 1024}
 GOAL = 1.5
 BYTES = {"bytes of an answer": lambda row: row["wire_bytes"]["received"]}
@@ -36,8 +38,8 @@ def write(data):
 def goals(data):
     told = []
     for name in WORK:
-        for ours, how in ((TIDEGATE, ""), ("tidegate-6", ", at level 6")):
-            told.append(tables.times_the_best(f"deflate echo, {name}{how}", data[name], GOAL, "messages", ours))
+        goal = partial(tables.times_the_best, f"deflate echo, {name}", data[name], GOAL, "messages")
+        told.append(tables.goal_of_builds(data[name], goal))
     return told
 
 

@@ -1,9 +1,10 @@
 """Echo, closed loop: CPU time a message."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from .. import compare, servers, tables
-from ..servers import FLOOR, TIDEGATE
+from ..servers import FLOOR, PROFILED, TIDEGATE
 
 TITLE = "Echo"
 HOW = """\
@@ -11,7 +12,7 @@ A closed loop: each connection keeps a number of messages under way (the depth),
 Masked text frames that were prepared before, no compression; every byte that comes back is compared. The bare floor
 (`examples/floor`, `echo`) gets the same bytes and looks at none of them. At depth 1 the load makes the same system calls as a
 server, so it may be the limit of the messages per second: compare CPU time."""
-ORDER = [FLOOR, TIDEGATE, "uws", "bun", "fastwebsockets", "tungstenite-4k", "tungstenite", "ws"]
+ORDER = [FLOOR, TIDEGATE, PROFILED, "uws", "bun", "fastwebsockets", "tungstenite-4k", "tungstenite", "ws"]
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ def write(data):
 
 
 def goals(data):
-    return [goal(work, data[work.name]) for work in WORK if work.goal]
+    wanted = [(work, data[work.name]) for work in WORK if work.goal]
+    return [tables.goal_of_builds(rows, partial(goal, work, rows)) for work, rows in wanted]
 
 
-def goal(work, rows):
-    ours = compare.ratio(rows, TIDEGATE, FLOOR)
+def goal(work, rows, build):
+    ours = compare.ratio(rows, build, FLOOR)
     best = compare.best_peer(rows)
     leads = best is None or ours.middle <= compare.ratio(rows, best, FLOOR).middle
     text = f"at most {work.goal:.2f} of the bare echo" + (", and no peer below" if work.is_lead_wanted else "")
