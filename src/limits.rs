@@ -34,7 +34,7 @@ pub const OPEN_FILES_RESERVE: u64 = 64;
 /// reserve, and must leave most of it alone.
 pub const REFUSALS_MAX: usize = 32;
 const _: () = assert!(2 * REFUSALS_MAX as u64 <= OPEN_FILES_RESERVE);
-/// File descriptors kept for each worker: its poll, its waker, and one connection being refused.
+/// File descriptors kept for each worker: its poll, its waker, its alarm, and one connection being refused.
 pub const OPEN_FILES_RESERVE_PER_WORKER: u64 = 4;
 /// Addresses that one process listens on, names resolved.
 pub const LISTEN_ADDRESSES_MAX: usize = 64;

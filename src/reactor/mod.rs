@@ -4,6 +4,7 @@
 //! A turn: poll, merge readiness into each connection, serve the ready ones (read, let the session answer, write what it
 //! said straight from where it lies), take in who is new, take mail, send what goes out to many, fire timers, bury the dead.
 
+mod alarm;
 mod connection;
 mod engine;
 mod intake;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
+use super::alarm::Alarm;
 use super::connection::Detached;
 use super::engine::{Engine, Limits};
 use super::intake::{INTAKE_INDEX, Intake};
@@ -19,6 +20,8 @@ use crate::id::ConnKey;
 use crate::websocket::close::CloseCode;
 
 const WAKE: Token = Token(usize::MAX);
+/// A place that no connection has, as well.
+const ALARM: Token = Token(usize::MAX - 1);
 /// Events taken from the poller at once.
 const EVENTS_MAX: usize = 1024;
 /// Items taken from the mailbox in one turn.
@@ -61,6 +64,7 @@ pub struct Reactor<S: Session> {
     engine: Engine<S, Stream>,
     mailbox: Arc<Mailbox<Command<S>>>,
     clock: Clock,
+    alarm: Alarm,
     intake: Option<Box<dyn Intake<S>>>,
     /// When the intake has something to do.
     intake_due: Option<Tick>,
@@ -82,12 +86,14 @@ impl<S: Session> Reactor<S> {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(poll.registry(), WAKE, mail_items_max)?);
+        let alarm = Alarm::new(poll.registry(), ALARM)?;
         let engine = Engine::new(shard, limits, clock.now());
         Ok(Self {
             poll,
             engine,
             mailbox,
             clock,
+            alarm,
             intake: None,
             intake_due: None,
             farewell: None,
@@ -118,7 +124,8 @@ impl<S: Session> Reactor<S> {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            if let Err(error) = self.poll.poll(&mut events, self.timeout())
+            let timeout = self.timeout()?;
+            if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 return Err(error);
@@ -136,6 +143,10 @@ impl<S: Session> Reactor<S> {
         for event in events {
             if event.token() == WAKE {
                 has_mail = true;
+                continue;
+            }
+            if event.token() == ALARM {
+                self.alarm.has_rung();
                 continue;
             }
             let key = ConnKey::from_word(event.token().0 as u64);
@@ -161,20 +172,21 @@ impl<S: Session> Reactor<S> {
             .watch_room(|stream, key| stream.watch_room(registry, Token(key.to_word() as usize)));
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    /// How long to wait for events; what is due before that is an event of the alarm's.
+    fn timeout(&mut self) -> io::Result<Option<Duration>> {
         if self.engine.has_waiting() || self.has_more_mail {
-            return Some(Duration::ZERO);
+            return Ok(Some(Duration::ZERO));
         }
         let due = match (self.engine.next_due(), self.intake_due) {
             (Some(timer), Some(intake)) => Some(timer.earlier(intake)),
             (timer, intake) => timer.or(intake),
         };
-        let timer = due.map(|tick| self.clock.until(tick));
-        match (timer, &self.farewell) {
-            (Some(timer), Some(_)) => Some(timer.min(DRAIN_STEP)),
-            (None, Some(_)) => Some(DRAIN_STEP),
-            (timer, None) => timer,
+        if let Some(due) = due
+            && !self.alarm.set(due, self.clock)?
+        {
+            return Ok(Some(Duration::ZERO));
         }
+        Ok(self.farewell.is_some().then_some(DRAIN_STEP))
     }
 
     fn tell_intake(&mut self, tell: impl FnOnce(&mut dyn Intake<S>, Tick)) {
