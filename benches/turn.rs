@@ -32,7 +32,7 @@ fn engine() -> Engine<GatewaySession, MemoryTransport> {
         path: "/ws".to_owned(),
         endpoint: EndpointKind::Echo,
     }];
-    let node = Node::new(1, &routes, Admission::new(1, 100_000, 0));
+    let node = Node::new(1, Admission::new(1, 100_000, 0));
     let config = GatewayConfig {
         routes,
         origins: OriginPolicy::parse([]).expect("an empty list"),
@@ -44,6 +44,14 @@ fn engine() -> Engine<GatewaySession, MemoryTransport> {
         heartbeat_interval: Some(Duration::from_secs(30)),
         heartbeat_timeout: Duration::from_secs(10),
         close_timeout: Duration::from_secs(5),
+        api_key: None,
+        cors: OriginPolicy::parse([]).expect("any"),
+        tokens: None,
+        is_auth_required: false,
+        name_bytes_max: 128,
+        rooms_per_connection_max: 100,
+        connections_per_user_max: 0,
+        may_clients_broadcast: false,
     };
     let shard = Shard::new(0, Arc::new(config), Arc::new(node));
     Engine::new(shard, Limits::default(), Tick(0))

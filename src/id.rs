@@ -1,6 +1,7 @@
 //! Names of connections. Plain values: who they belong to is known higher up.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A connection within one worker: its place, and which of the place's tenants it is. A key that outlives its connection
 /// finds nothing, because the next tenant of the place has another generation.
@@ -34,6 +35,31 @@ pub struct ConnectionId {
     pub worker: u16,
     /// Its key there.
     pub key: ConnKey,
+}
+
+/// A text that is not the name of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoConnectionId;
+
+impl FromStr for ConnectionId {
+    type Err = NoConnectionId;
+
+    fn from_str(text: &str) -> Result<Self, NoConnectionId> {
+        let parts = || {
+            let (worker, rest) = text.split_once('-')?;
+            let (generation, index) = rest.split_once('.')?;
+            let id = Self {
+                worker: worker.parse().ok()?,
+                key: ConnKey {
+                    index: index.parse().ok()?,
+                    generation: generation.parse().ok()?,
+                },
+            };
+            // One name for each connection: no signs, no leading zeros.
+            (id.to_string() == text).then_some(id)
+        };
+        parts().ok_or(NoConnectionId)
+    }
 }
 
 impl fmt::Display for ConnectionId {
@@ -98,7 +124,21 @@ mod tests {
             },
         };
         assert_eq!(id.to_string(), "1-9.3");
+        assert_eq!("1-9.3".parse(), Ok(id));
+        for text in [
+            "",
+            "1-9",
+            "1-9.3.",
+            "+1-9.3",
+            "01-9.3",
+            "1-9.x",
+            "70000-1.1",
+            "1-9.3 ",
+        ] {
+            assert_eq!(text.parse::<ConnectionId>(), Err(NoConnectionId), "{text}");
+        }
     }
+
     #[test]
     fn the_longest_id_has_room() {
         let id = ConnectionId {

@@ -56,6 +56,14 @@ fn config() -> GatewayConfig {
         heartbeat_interval: Some(Duration::from_secs(30)),
         heartbeat_timeout: Duration::from_secs(10),
         close_timeout: Duration::from_secs(5),
+        api_key: None,
+        cors: OriginPolicy::parse([]).expect("any"),
+        tokens: None,
+        is_auth_required: false,
+        name_bytes_max: 128,
+        rooms_per_connection_max: 100,
+        connections_per_user_max: 0,
+        may_clients_broadcast: false,
     }
 }
 
@@ -74,7 +82,7 @@ struct Peer {
 impl Bench {
     fn new() -> Self {
         let config = config();
-        let node = Node::new(1, &config.routes, Admission::new(1, 100_000, 0));
+        let node = Node::new(1, Admission::new(1, 100_000, 0));
         let shard = Shard::new(0, Arc::new(config), Arc::new(node));
         Self {
             engine: Engine::new(shard, Limits::default(), Tick(0)),

@@ -68,7 +68,9 @@ fn run(step: &Step, server: &Server) -> String {
 
 #[test]
 fn the_tour_shows_what_it_says() {
-    let server = Server::start();
+    let server = Server::builder()
+        .env("API_KEY", common::gateway::API_KEY)
+        .start();
     let steps = steps(include_str!("../README.md"));
     assert!(steps.len() >= 6, "the tour has {} steps", steps.len());
     for step in &steps {

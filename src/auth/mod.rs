@@ -1,3 +1,5 @@
-//! Who may connect: origins (later tokens and keys). Pure checks, no I/O, no clock.
+//! Who may connect, and who may call: origins, the API key (later tokens). Pure checks, no I/O, no clock.
 
+pub mod api_key;
 pub mod origin;
+pub mod token;

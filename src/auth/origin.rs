@@ -66,10 +66,15 @@ impl OriginPolicy {
         Ok(Self { entries })
     }
 
+    /// Whether every origin is allowed, and no origin too.
+    pub fn is_any(&self) -> bool {
+        self.entries.is_empty() || self.entries.contains(&Entry::Any)
+    }
+
     /// Whether a handshake with this `Origin` header value (`None`: absent) is allowed. A value that is no single
     /// serialized origin matches nothing but `*`.
     pub fn allows(&self, origin: Option<&[u8]>) -> bool {
-        if self.entries.is_empty() || self.entries.contains(&Entry::Any) {
+        if self.is_any() {
             return true;
         }
         let Some(text) = origin.and_then(|value| str::from_utf8(value).ok()) else {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use super::{STATUS_WRONG_SETTINGS, fail};
 use crate::server::open_files::raise_open_file_limit;
 use crate::server::settings::{Arguments, ListenAddress, Loaded, Settings, report};
-use crate::server::{logging, tls_files};
+use crate::server::{logging, tls_files, token_keys};
 
 pub(super) fn run(arguments: &Arguments, json: bool) -> ExitCode {
     // As serve does it, so that the defaults are those of serve.
@@ -58,6 +58,9 @@ fn problem(settings: &Settings) -> Option<String> {
         .as_ref()
         .and_then(|files| tls_files::load(files).err());
     if let Some(error) = tls {
+        return Some(error.to_string());
+    }
+    if let Err(error) = token_keys::load(&settings.tokens) {
         return Some(error.to_string());
     }
     let log = settings

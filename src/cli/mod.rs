@@ -5,6 +5,7 @@ mod arguments;
 mod bench;
 mod check;
 mod serve;
+mod token;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -47,6 +48,8 @@ enum Command {
     Serve(ServeCommand),
     /// Print the effective settings with where each came from, and say what is wrong with them
     Check(CheckCommand),
+    /// Mint a client token for trying things out
+    Token(token::TokenCommand),
     /// Measure a WebSocket server: load, latency, CPU time and memory
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -76,6 +79,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             None => serve::run(&cli.arguments),
             Some(Command::Serve(command)) => serve::run(&command.arguments),
             Some(Command::Check(command)) => check::run(&command.arguments, command.json),
+            Some(Command::Token(command)) => token::run(&command),
             Some(Command::Bench(command)) => bench::run(&command),
         },
         Err(error) => {

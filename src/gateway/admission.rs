@@ -127,6 +127,21 @@ impl Admission {
         self.admitted.load(Ordering::Relaxed)
     }
 
+    /// Connections that may be let in.
+    pub fn connections_max(&self) -> usize {
+        self.connections_max.load(Ordering::Relaxed)
+    }
+
+    /// Connections of one address that may be; 0 for any number.
+    pub fn per_address_max(&self) -> usize {
+        self.per_address_max.load(Ordering::Relaxed)
+    }
+
+    /// Connections of `worker`.
+    pub fn assigned(&self, worker: usize) -> usize {
+        self.workers[worker].load(Ordering::Relaxed)
+    }
+
     /// The worker with the fewest connections, counted one more.
     pub fn assign(&self) -> usize {
         let least = self

@@ -1,8 +1,11 @@
 //! What the gateway is told at its start and at each reload.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
+use crate::auth::token::TokenPolicy;
 use crate::http::forwarded::TrustedProxies;
 use crate::websocket::codec;
 use crate::websocket::extension::DeflatePolicy;
@@ -14,6 +17,22 @@ pub enum EndpointKind {
     Echo,
     /// Every message goes to every connection on the route, its sender included.
     Broadcast,
+    /// The gateway protocol: users, rooms, private messages.
+    Gateway,
+}
+
+impl EndpointKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Echo, Self::Broadcast, Self::Gateway];
+
+    /// The name in a route table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Broadcast => "broadcast",
+            Self::Gateway => "gateway",
+        }
+    }
 }
 
 /// One row of the route table.
@@ -48,4 +67,20 @@ pub struct GatewayConfig {
     pub heartbeat_timeout: Duration,
     /// Time the peer has to answer a Close.
     pub close_timeout: Duration,
+    /// What the API asks for; without it nobody may call it.
+    pub api_key: Option<ApiKey>,
+    /// Whose scripts may read what the API answers.
+    pub cors: OriginPolicy,
+    /// Whose tokens are believed; without it clients have none.
+    pub tokens: Option<Arc<TokenPolicy>>,
+    /// Whether a WebSocket without a token is refused, where tokens are believed.
+    pub is_auth_required: bool,
+    /// Bytes of the name of a user, a room, an event.
+    pub name_bytes_max: usize,
+    /// Rooms that one connection may be in.
+    pub rooms_per_connection_max: usize,
+    /// Connections that one user may have in this process; 0 for any number.
+    pub connections_per_user_max: usize,
+    /// Whether clients may send to everyone.
+    pub may_clients_broadcast: bool,
 }

@@ -1,10 +1,15 @@
 //! What a connection is for: routes, stages, endpoints, HTTP answers. It knows requests and messages, no socket.
 
 mod admission;
-mod channel;
+mod answering;
+mod api;
+mod ask;
+mod bearer;
 mod client;
 mod config;
 mod http;
+mod json;
+mod name;
 mod node;
 mod session;
 mod shard;

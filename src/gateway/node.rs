@@ -1,12 +1,15 @@
 //! What all workers of the process share: the doors, the farewell flag, the ways to each other.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::admission::Admission;
-use super::config::{EndpointKind, Route};
+use super::api::Idempotency;
+use super::config::EndpointKind;
 use super::session::{GatewaySession, Mail};
+use crate::hub::Directory;
 use crate::reactor::{Command, Mailbox};
 
 /// Bytes of publications on their way to the workers; from here on publishers are not read.
@@ -30,25 +33,29 @@ pub struct Node {
     pub admission: Admission,
     is_draining: AtomicBool,
     mailboxes: OnceLock<Vec<WorkerMailbox>>,
-    /// Receivers of each channel at each worker: written by that worker, read by all.
-    receivers: Vec<Vec<AtomicUsize>>,
+    directory: Arc<Directory>,
+    /// Of the API's calls.
+    pub(super) idempotency: Idempotency,
+    /// WebSockets at each kind of endpoint.
+    open: [AtomicU32; EndpointKind::ALL.len()],
+    name: String,
+    started_at: Instant,
     publication_bytes: Arc<AtomicUsize>,
     descriptor_freed: OnceLock<Hook>,
 }
 
 impl Node {
-    /// A node of `workers` workers serving `routes`.
-    pub fn new(workers: usize, routes: &[Route], admission: Admission) -> Self {
-        let channels = routes
-            .iter()
-            .filter(|route| route.endpoint == EndpointKind::Broadcast);
+    /// A node of `workers` workers.
+    pub fn new(workers: usize, admission: Admission) -> Self {
         Self {
             admission,
             is_draining: AtomicBool::new(false),
             mailboxes: OnceLock::new(),
-            receivers: channels
-                .map(|_| (0..workers).map(|_| AtomicUsize::new(0)).collect())
-                .collect(),
+            directory: Arc::new(Directory::new(workers)),
+            idempotency: Idempotency::default(),
+            open: Default::default(),
+            name: format!("{:016x}", rand::random::<u64>()),
+            started_at: Instant::now(),
             publication_bytes: Arc::new(AtomicUsize::new(0)),
             descriptor_freed: OnceLock::new(),
         }
@@ -89,22 +96,37 @@ impl Node {
         }
     }
 
-    /// Channels of the node.
-    pub(super) fn channels(&self) -> usize {
-        self.receivers.len()
+    /// Workers of the process.
+    pub(super) fn workers(&self) -> usize {
+        self.mailboxes.get().map_or(1, Vec::len)
     }
 
-    /// `worker` now has `count` receivers of `channel`.
-    pub(super) fn set_receivers(&self, channel: usize, worker: usize, count: usize) {
-        self.receivers[channel][worker].store(count, Ordering::Relaxed);
+    /// What the process is called among others.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// The workers other than `own` that have a receiver of `channel`.
-    pub(super) fn audience(&self, channel: usize, own: usize) -> impl Iterator<Item = usize> + '_ {
-        let workers = self.receivers[channel].iter().enumerate();
-        workers
-            .filter(move |(worker, count)| *worker != own && count.load(Ordering::Relaxed) > 0)
-            .map(|(worker, _)| worker)
+    /// How long it has been running.
+    pub fn uptime(&self) -> Duration {
+        self.started_at.elapsed()
+    }
+
+    /// WebSockets at endpoints of that kind.
+    pub(super) fn open_at(&self, kind: EndpointKind) -> u32 {
+        self.open[kind as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn opened(&self, kind: EndpointKind) {
+        self.open[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn closed(&self, kind: EndpointKind) {
+        self.open[kind as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Users, rooms and channels, and the workers that have members of them.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
     }
 
     /// Sends mail to `worker`.

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::admission::Verdict;
-use super::channel::Publication;
+use super::answering;
+use super::ask::{Act, Described, Gathered, Question};
 use super::client::ClientAddress;
 use super::config::GatewayConfig;
 use super::http::HttpStage;
 use super::shard::Shard;
 use super::websocket::WebSocketStage;
+use crate::hub::Publication;
 use crate::id::ConnKey;
 use crate::reactor::{CloseReason, Context, Engine, Session, Tick, Transport};
 use crate::websocket::protocol::Input;
@@ -17,8 +19,24 @@ use crate::websocket::protocol::Input;
 /// What workers tell each other, and what the server tells them.
 #[derive(Debug)]
 pub enum Mail {
-    /// A message for the receivers of a channel.
+    /// A message for the members of a group.
     Publish(Arc<Publication>),
+    /// Another worker wants to know something.
+    Ask {
+        /// Its number.
+        from: usize,
+        /// What it calls the question.
+        number: u32,
+        /// The question.
+        question: Question,
+    },
+    /// A worker's part of the answer to a question of this one.
+    Answer {
+        /// What this worker calls the question.
+        number: u32,
+        /// What there is at the other.
+        part: Gathered,
+    },
     /// Other settings from now on.
     Configure(Arc<GatewayConfig>),
 }
@@ -65,6 +83,46 @@ impl GatewaySession {
 }
 
 impl GatewaySession {
+    /// A client's question who is in a room has been answered.
+    pub(super) fn on_presence(
+        &mut self,
+        room: &str,
+        id: Option<&str>,
+        gathered: &Gathered,
+        cx: &mut Context<'_, Self>,
+    ) {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
+            websocket.on_presence(room, id, gathered, cx);
+        }
+    }
+
+    /// A call of the API has its answer.
+    pub(super) fn on_told(&mut self, body: &[u8], cx: &mut Context<'_, Self>) {
+        if let Stage::Http(http) = &mut self.stage {
+            http.on_told(body, cx);
+        }
+    }
+
+    /// Does what the API asks for; whether that concerned this connection.
+    pub(super) fn obey(&mut self, act: &Act, cx: &mut Context<'_, Self>) -> bool {
+        match &mut self.stage {
+            Stage::Http(_) => false,
+            Stage::WebSocket(websocket) => websocket.obey(act, cx),
+        }
+    }
+
+    /// The connection, as the API tells it.
+    pub(super) fn described(&self, cx: &Context<'_, Self>) -> Option<Described> {
+        let Stage::WebSocket(websocket) = &self.stage else {
+            return None;
+        };
+        Some(Described {
+            id: cx.shard.id(cx.key),
+            client: self.entry.client,
+            rooms: websocket.rooms(cx.shard),
+        })
+    }
+
     /// Other settings are in force.
     fn on_configured(&mut self, cx: &mut Context<'_, Self>) {
         if let Stage::WebSocket(websocket) = &self.stage {
@@ -110,7 +168,7 @@ impl Session for GatewaySession {
     }
 
     fn on_end(&mut self, cx: &mut Context<'_, Self>) {
-        match &self.stage {
+        match &mut self.stage {
             Stage::Http(http) => http.on_end(cx),
             Stage::WebSocket(websocket) => websocket.on_end(cx),
         }
@@ -156,22 +214,21 @@ impl Session for GatewaySession {
         }
     }
 
-    fn on_detach(&mut self, key: ConnKey, shard: &mut Shard) {
-        if let Stage::WebSocket(websocket) = &self.stage {
-            websocket.on_detach(key, shard);
+    fn on_detach(&mut self, _: ConnKey, shard: &mut Shard) {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
+            websocket.on_detach(shard);
         }
         shard.node.admission.unassign(shard.worker);
     }
 
     fn on_attach(&mut self, key: ConnKey, shard: &mut Shard) {
-        if let Stage::WebSocket(websocket) = &self.stage {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
             websocket.on_attach(key, shard);
         }
         shard.node.admission.assign_to(shard.worker);
     }
 
     fn released(self, shard: &mut Shard) {
-        shard.sweep();
         if let Some(address) = self.entry.counted {
             shard.node.admission.leave_address(address);
         }
@@ -181,9 +238,15 @@ impl Session for GatewaySession {
 
     fn on_mail<T: Transport>(engine: &mut Engine<Self, T>, mail: Mail) {
         match mail {
-            Mail::Publish(publication) => {
-                engine.shard().channels[publication.channel].publish(publication);
+            Mail::Publish(publication) => engine.shard().hub.publish(publication, None),
+            Mail::Ask {
+                from,
+                number,
+                question,
+            } => {
+                answering::answer(engine, from, number, &question);
             }
+            Mail::Answer { number, part } => answering::take(engine, number, part),
             Mail::Configure(config) => {
                 engine.shard().configure(config);
                 for key in engine.open_keys() {
@@ -194,25 +257,28 @@ impl Session for GatewaySession {
     }
 
     fn on_turn_end<T: Transport>(engine: &mut Engine<Self, T>) {
-        // Who has been sent a Close in this turn gets nothing behind it.
-        engine.shard().sweep();
-        for channel in 0..engine.shard().channels.len() {
-            if engine.shard().channels[channel].has_pending() {
-                let mut one = std::mem::take(&mut engine.shard().channels[channel]);
-                let window_bits = engine.shard().shared_window_bits();
-                one.prepare(&mut engine.shard().codec, window_bits);
-                one.deliver(|key, frames| {
-                    engine.send_shared(key, frames);
-                });
-                engine.shard().channels[channel] = one;
+        let window_bits = engine.shard().shared_window_bits();
+        loop {
+            let Shard { hub, codec, .. } = engine.shard();
+            let Some(round) = hub.next_round(codec, window_bits) else {
+                break;
+            };
+            for (members, frames) in round.runs() {
+                for member in members {
+                    engine.send_shared(member.key, frames);
+                }
             }
+            engine.shard().hub.end_round(round);
         }
         let shard = engine.shard();
-        shard.sweep();
+        shard.hub.end_turn();
+        shard.post_again();
         if shard.paused.is_empty() {
+            if shard.has_outbox() {
+                engine.turn_again_in(Tick(1));
+            }
             return;
         }
-        shard.post_again();
         if shard.is_congested() {
             return engine.turn_again_in(Tick(1));
         }

@@ -4,14 +4,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::channel::{Channel, Encoding, Publication};
-use super::config::{EndpointKind, GatewayConfig};
+use super::api::Claim;
+use super::ask::{Asks, Gathered, Purpose, Question};
+use super::config::GatewayConfig;
+use super::json::message::Object;
 use super::node::Node;
 use super::session::Mail;
+use crate::hub::{Audience, Hub, Kind, PeerId, Publication, Reach, Target};
 use crate::id::{ConnKey, ConnectionId};
 use crate::reactor::Tick;
+use crate::timestamp;
 use crate::websocket::codec::Codec;
 use crate::websocket::protocol::MessageKind;
+
+/// Room for a message that is being written, kept between two of them.
+const SCRATCH_BYTES_KEPT_MAX: usize = 64 * 1024;
 
 /// One worker's share of the gateway.
 #[derive(Debug)]
@@ -24,33 +31,53 @@ pub struct Shard {
     pub node: Arc<Node>,
     /// The frame codec of all sessions here.
     pub codec: Codec,
-    pub(super) channels: Vec<Channel>,
-    /// Sessions that have left a channel and are to be taken off its list.
-    left: Vec<(usize, ConnKey, Encoding)>,
-    /// Publications that another worker's mailbox had no room for, in order.
-    outbox: VecDeque<(usize, Arc<Publication>)>,
+    pub(super) hub: Hub,
+    pub(super) asks: Asks,
+    /// What another worker's mailbox had no room for, in order.
+    outbox: VecDeque<(usize, Mail)>,
     /// Publishers that wait until there is room again.
     pub(super) paused: Vec<ConnKey>,
-    date: String,
-    date_at: Option<Tick>,
+    scratch: Vec<u8>,
+    reply: Vec<u8>,
+    date: Text,
+    timestamp: Text,
+}
+
+/// A text that is made anew once it is old.
+#[derive(Debug, Default)]
+struct Text {
+    text: String,
+    made_at: Option<Tick>,
+}
+
+impl Text {
+    fn renewed(&mut self, now: Tick, after: Duration, make: impl FnOnce() -> String) -> &str {
+        if self.made_at.is_none_or(|at| now.since(at) >= after) {
+            self.made_at = Some(now);
+            self.text = make();
+        }
+        &self.text
+    }
 }
 
 impl Shard {
     /// The share of worker number `worker`.
     pub fn new(worker: usize, config: Arc<GatewayConfig>, node: Arc<Node>) -> Self {
         let codec = Codec::new(config.codec);
-        let channels = (0..node.channels()).map(|_| Channel::default()).collect();
+        let hub = Hub::new(worker, Arc::clone(node.directory()));
         Self {
             worker,
             config,
             node,
             codec,
-            channels,
-            left: Vec::new(),
+            hub,
+            asks: Asks::default(),
             outbox: VecDeque::new(),
             paused: Vec::new(),
-            date: String::new(),
-            date_at: None,
+            scratch: Vec::new(),
+            reply: Vec::new(),
+            date: Text::default(),
+            timestamp: Text::default(),
         }
     }
 
@@ -67,16 +94,18 @@ impl Shard {
         }
     }
 
-    /// The value of a `Date` header (RFC 9110 section 6.6.1), made anew each second.
+    /// The value of a `Date` header (RFC 9110 section 6.6.1).
     pub(super) fn date(&mut self, now: Tick) -> &str {
-        if self
-            .date_at
-            .is_none_or(|at| now.since(at) >= Duration::from_secs(1))
-        {
-            self.date_at = Some(now);
-            self.date = httpdate::fmt_http_date(SystemTime::now());
-        }
-        &self.date
+        self.date.renewed(now, Duration::from_secs(1), || {
+            httpdate::fmt_http_date(SystemTime::now())
+        })
+    }
+
+    /// The time of this turn, for people and programs (RFC 3339, UTC, milliseconds).
+    pub(super) fn timestamp(&mut self, now: Tick) -> &str {
+        self.timestamp.renewed(now, Duration::from_nanos(1), || {
+            timestamp::rfc3339(SystemTime::now())
+        })
     }
 
     /// The window that deflated publications to many are made for.
@@ -86,63 +115,186 @@ impl Shard {
             .map_or(15, |policy| policy.window_bits_max)
     }
 
-    /// Which channel a broadcast route has: they are numbered in the order of the route table.
-    pub(super) fn channel_of(&self, route: usize) -> usize {
-        let before = &self.config.routes[..route];
-        before
-            .iter()
-            .filter(|route| route.endpoint == EndpointKind::Broadcast)
-            .count()
+    /// Sends a message to every member of a group but `except`, here at the end of the turn, at the other workers through
+    /// their mailboxes; gives to how many connections.
+    pub(super) fn publish(
+        &mut self,
+        to: Kind,
+        name: &str,
+        except: Option<PeerId>,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> u32 {
+        let Reach {
+            audience: Some(audience),
+            connections,
+        } = self.hub.reach(to, name, except)
+        else {
+            return 0;
+        };
+        self.publish_to(&audience, except, kind, payload);
+        connections
     }
 
-    pub(super) fn join(&mut self, channel: usize, key: ConnKey, encoding: Encoding) {
-        self.channels[channel].join(key, encoding);
-        self.count(channel);
+    /// The peer listens to the channel of a broadcast route from now on.
+    pub(super) fn listen(&mut self, peer: PeerId, route: usize) {
+        let path = &self.config.routes[route].path;
+        self.hub.join(peer, Kind::Channel, path);
     }
 
-    /// A session leaves its channel; it is taken off the list once nobody walks it.
-    pub(super) fn leave(&mut self, channel: usize, key: ConnKey, encoding: Encoding) {
-        self.left.push((channel, key, encoding));
-    }
-
-    /// Takes who has left off the lists.
-    pub(super) fn sweep(&mut self) {
-        while let Some((channel, key, encoding)) = self.left.pop() {
-            self.channels[channel].leave(key, encoding);
-            self.count(channel);
-        }
-    }
-
-    fn count(&self, channel: usize) {
-        let receivers = self.channels[channel].receivers();
-        self.node.set_receivers(channel, self.worker, receivers);
-    }
-
-    /// Sends a message to every receiver of a channel, here at the end of the turn, at the other workers through their
-    /// mailboxes.
-    pub(super) fn publish(&mut self, channel: usize, kind: MessageKind, payload: &[u8]) {
-        let under_way = self.node.publication_bytes();
-        let publication = Arc::new(Publication::new(
-            channel,
+    /// Sends a message to every connection on a broadcast route.
+    pub(super) fn publish_on(&mut self, route: usize, kind: MessageKind, payload: &[u8]) {
+        let config = Arc::clone(&self.config);
+        self.publish(
+            Kind::Channel,
+            &config.routes[route].path,
+            None,
             kind,
             payload,
-            &mut self.codec,
-            under_way,
-        ));
-        let node = Arc::clone(&self.node);
-        for worker in node.audience(channel, self.worker) {
-            self.post(worker, Arc::clone(&publication));
-        }
-        self.channels[channel].publish(publication);
+        );
     }
 
-    fn post(&mut self, worker: usize, publication: Arc<Publication>) {
-        if !self.outbox.is_empty() {
-            return self.outbox.push_back((worker, publication));
+    /// Room for what an endpoint answers.
+    pub(super) fn take_reply(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.reply)
+    }
+
+    /// Takes that room back.
+    pub(super) fn give_reply(&mut self, mut reply: Vec<u8>) {
+        if reply.capacity() <= SCRATCH_BYTES_KEPT_MAX {
+            reply.clear();
+            self.reply = reply;
         }
-        if let Err(Mail::Publish(publication)) = self.node.send(worker, Mail::Publish(publication))
-        {
-            self.outbox.push_back((worker, publication));
+    }
+
+    /// As `publish`, a JSON object of the gateway protocol with a timestamp.
+    pub(super) fn publish_object(
+        &mut self,
+        to: Kind,
+        name: &str,
+        except: Option<PeerId>,
+        now: Tick,
+        kind: &str,
+        fill: impl for<'o> FnOnce(Object<'o>) -> Object<'o>,
+    ) -> u32 {
+        let Reach {
+            audience: Some(audience),
+            connections,
+        } = self.hub.reach(to, name, except)
+        else {
+            return 0;
+        };
+        let mut text = std::mem::take(&mut self.scratch);
+        text.clear();
+        let object = fill(Object::new(&mut text, kind));
+        object.text("timestamp", self.timestamp(now)).end();
+        self.publish_to(&audience, except, MessageKind::Text, &text);
+        if text.capacity() <= SCRATCH_BYTES_KEPT_MAX {
+            self.scratch = text;
+        }
+        connections
+    }
+
+    fn publish_to(
+        &mut self,
+        audience: &Arc<Audience>,
+        except: Option<PeerId>,
+        kind: MessageKind,
+        payload: &[u8],
+    ) {
+        let target = Target {
+            kind: audience.kind(),
+            name: Arc::clone(audience.name()),
+        };
+        let under_way = self.node.publication_bytes();
+        let publication = Publication::new(target, kind, payload, &mut self.codec, under_way);
+        let publication = Arc::new(publication);
+        for worker in audience.others(self.worker) {
+            self.post(worker, Mail::Publish(Arc::clone(&publication)));
+        }
+        self.hub.publish(publication, except);
+    }
+
+    /// Asks every worker who of its users is in a room; the answer where that is this one alone. What the others say is told to
+    /// the session of `connection`.
+    pub(super) fn ask_presence(
+        &mut self,
+        connection: ConnKey,
+        audience: &Audience,
+        purpose: impl FnOnce() -> Purpose,
+    ) -> Option<Gathered> {
+        let own = self.users_in(audience.name());
+        let others: Vec<_> = audience.others(self.worker).collect();
+        if others.is_empty() {
+            return Some(own);
+        }
+        let question = Question::UsersIn(Arc::clone(audience.name()));
+        let number = self
+            .asks
+            .open(connection, purpose(), None, others.len(), own);
+        for worker in others {
+            let mail = Mail::Ask {
+                from: self.worker,
+                number,
+                question: question.clone(),
+            };
+            self.post(worker, mail);
+        }
+        None
+    }
+
+    /// Asks workers for a call of the API, at least one: whatever there is to do happens between turns of sessions, here too.
+    pub(super) fn ask_workers(
+        &mut self,
+        connection: ConnKey,
+        workers: &[usize],
+        question: &Question,
+        purpose: Purpose,
+        claim: Option<Claim>,
+    ) {
+        let nothing = Gathered::default();
+        let number = self
+            .asks
+            .open(connection, purpose, claim, workers.len(), nothing);
+        for &worker in workers {
+            let mail = Mail::Ask {
+                from: self.worker,
+                number,
+                question: question.clone(),
+            };
+            self.post(worker, mail);
+        }
+    }
+
+    /// Workers of the process.
+    pub(super) fn workers(&self) -> usize {
+        self.node.workers()
+    }
+
+    /// The workers that have members of that group.
+    pub(super) fn workers_with(&self, kind: Kind, name: &str) -> Vec<usize> {
+        let audience = self.hub.directory().find(kind, name);
+        audience.map_or_else(Vec::new, |audience| audience.workers().collect())
+    }
+
+    /// The users of this worker who are in a room.
+    pub(super) fn users_in(&self, room: &str) -> Gathered {
+        let mut gathered = Gathered::default();
+        for (peer, _) in self.hub.members(Kind::Room, room) {
+            if let Some(user) = self.hub.groups_of(peer, Kind::User).next() {
+                *gathered.users.entry(Arc::clone(user.name())).or_default() += 1;
+            }
+        }
+        gathered
+    }
+
+    /// Sends mail to another worker, behind what it had no room for before.
+    pub(super) fn post(&mut self, worker: usize, mail: Mail) {
+        if !self.outbox.is_empty() {
+            return self.outbox.push_back((worker, mail));
+        }
+        if let Err(mail) = self.node.send(worker, mail) {
+            self.outbox.push_back((worker, mail));
         }
     }
 
@@ -151,13 +303,16 @@ impl Shard {
         !self.outbox.is_empty() || self.node.is_congested()
     }
 
+    /// Whether something found no room.
+    pub(super) fn has_outbox(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// Tries again what found no room.
     pub(super) fn post_again(&mut self) {
-        while let Some((worker, publication)) = self.outbox.pop_front() {
-            if let Err(Mail::Publish(publication)) =
-                self.node.send(worker, Mail::Publish(publication))
-            {
-                return self.outbox.push_front((worker, publication));
+        while let Some((worker, mail)) = self.outbox.pop_front() {
+            if let Err(mail) = self.node.send(worker, mail) {
+                return self.outbox.push_front((worker, mail));
             }
         }
     }

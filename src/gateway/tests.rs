@@ -39,6 +39,14 @@ fn config() -> GatewayConfig {
         heartbeat_interval: None,
         heartbeat_timeout: Duration::from_secs(10),
         close_timeout: Duration::from_secs(5),
+        api_key: None,
+        cors: OriginPolicy::parse([]).expect("any"),
+        tokens: None,
+        is_auth_required: false,
+        name_bytes_max: 128,
+        rooms_per_connection_max: 100,
+        connections_per_user_max: 0,
+        may_clients_broadcast: false,
     }
 }
 
@@ -73,7 +81,7 @@ impl Peer {
 impl Bench {
     fn new(config: GatewayConfig) -> Self {
         let admission = Admission::new(1, 1000, 0);
-        let node = Arc::new(Node::new(1, &config.routes, admission));
+        let node = Arc::new(Node::new(1, admission));
         let shard = Shard::new(0, Arc::new(config), node);
         Self {
             engine: Engine::new(shard, Limits::default(), Tick(0)),

@@ -9,6 +9,7 @@ pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod tls_files;
+pub mod token_keys;
 mod translate;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::io;
 
 use settings::{Arguments, Loaded};
 use tls_files::TlsFilesError;
+use token_keys::TokenKeysError;
 
 /// Why the server cannot start or had to stop. `Display` gives one line.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub enum StartError {
     Listen(String, io::Error),
     /// Certificate or key.
     Tls(TlsFilesError),
+    /// Keys of tokens.
+    Tokens(TokenKeysError),
     /// A poller, a thread, a signal handler that the system does not give.
     System(io::Error),
     /// A second signal while connections were still being sent away.
@@ -37,6 +41,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Tls(error) => error.fmt(f),
+            Self::Tokens(error) => error.fmt(f),
             Self::System(error) => write!(f, "the system gives too little to start: {error}"),
             Self::Interrupted => f.write_str("stopped before every connection was sent away"),
         }

@@ -12,8 +12,8 @@ use signal_hook::iterator::Signals;
 use super::acceptor::{Acceptor, AcceptorConfig, AcceptorDesk};
 use super::listeners::Listener;
 use super::settings::{Arguments, ListenAddress, Loaded, Settings, reloadable_changes};
-use super::{StartError, logging, tls_files, translate};
-use crate::gateway::{Admission, GatewaySession, Mail, Node, Shard};
+use super::{StartError, logging, tls_files, token_keys, translate};
+use crate::gateway::{Admission, GatewayConfig, GatewaySession, Mail, Node, Shard};
 use crate::reactor::{Clock, Command, Mailbox, Reactor};
 
 /// Items that may wait for one worker.
@@ -120,6 +120,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         .map(tls_files::load)
         .transpose()
         .map_err(StartError::Tls)?;
+    let tokens = token_keys::load(&settings.tokens).map_err(StartError::Tokens)?;
     let listeners = listen(&settings.listen)?;
     let names: Vec<_> = listeners
         .iter()
@@ -130,8 +131,9 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         settings.connections_max,
         settings.connections_per_address_max,
     );
-    let node = Arc::new(Node::new(settings.workers, &settings.routes, admission));
-    let mut reactors = reactors(settings, &node)?;
+    let node = Arc::new(Node::new(settings.workers, admission));
+    let config = translate::gateway(settings, tokens.map(Arc::new));
+    let mut reactors = reactors(settings, config, &node)?;
     let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
     let acceptor_config = AcceptorConfig {
         proxies: settings.trusted_proxies.clone(),
@@ -181,9 +183,10 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
 /// One reactor a worker, on one clock.
 fn reactors(
     settings: &Settings,
+    config: GatewayConfig,
     node: &Arc<Node>,
 ) -> Result<Vec<Reactor<GatewaySession>>, StartError> {
-    let config = Arc::new(translate::gateway(settings));
+    let config = Arc::new(config);
     let clock = Clock::start();
     let reactor = |worker| {
         let shard = Shard::new(worker, Arc::clone(&config), Arc::clone(node));
@@ -242,6 +245,10 @@ impl Server {
             Ok(tls) => tls,
             Err(error) => return log::error!("not reloaded: {error}"),
         };
+        let tokens = match token_keys::load(&loaded.settings.tokens) {
+            Ok(tokens) => tokens,
+            Err(error) => return log::error!("not reloaded: {error}"),
+        };
         for change in reloadable_changes(&self.loaded, &loaded) {
             log::info!("{change}");
         }
@@ -257,7 +264,7 @@ impl Server {
             settings.connections_max,
             settings.connections_per_address_max,
         );
-        let config = Arc::new(translate::gateway(settings));
+        let config = Arc::new(translate::gateway(settings, tokens.map(Arc::new)));
         for worker in &self.workers {
             deliver(worker, Command::Limits(translate::limits(settings)));
             deliver(worker, Command::Mail(Mail::Configure(Arc::clone(&config))));

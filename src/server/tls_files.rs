@@ -59,7 +59,7 @@ pub fn load(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, TlsFilesError
     let chain = read_chain(&files.certificate)?;
     let key = read_key(&files.key)?;
     let unusable = |error| TlsFilesError::Unusable(files.key.clone(), error);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?

@@ -1,5 +1,8 @@
 //! Settings in the terms of the floors below.
 
+use std::sync::Arc;
+
+use crate::auth::token::TokenPolicy;
 use crate::gateway::GatewayConfig;
 use crate::reactor::Limits;
 use crate::server::settings::Settings;
@@ -7,7 +10,7 @@ use crate::websocket::codec;
 use crate::websocket::extension::DeflatePolicy;
 
 /// The gateway's part.
-pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
+pub(super) fn gateway(settings: &Settings, tokens: Option<Arc<TokenPolicy>>) -> GatewayConfig {
     let compression = settings.compression;
     GatewayConfig {
         routes: settings.routes.clone(),
@@ -28,6 +31,14 @@ pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
             .filter(|interval| !interval.is_zero()),
         heartbeat_timeout: settings.heartbeat_timeout,
         close_timeout: settings.close_timeout,
+        tokens,
+        is_auth_required: settings.tokens.is_required,
+        api_key: settings.api_key.clone(),
+        cors: settings.cors.clone(),
+        name_bytes_max: settings.name_bytes_max,
+        rooms_per_connection_max: settings.rooms_per_connection_max,
+        connections_per_user_max: settings.connections_per_user_max,
+        may_clients_broadcast: settings.may_clients_broadcast,
     }
 }
 

@@ -232,6 +232,16 @@ impl Client {
         taken
     }
 
+    /// What has been taken from the socket and from no `read_*`.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        &self.received
+    }
+
+    /// Takes that.
+    pub(crate) fn take_buffered(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.received)
+    }
+
     /// Sends a request without a body.
     pub(crate) fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
         let mut head = format!("{method} {path} HTTP/1.1\r\n");

@@ -11,6 +11,7 @@
 pub(crate) mod client;
 pub(crate) mod frame;
 pub(crate) mod front;
+pub(crate) mod gateway;
 pub(crate) mod lines;
 pub(crate) mod nginx;
 pub(crate) mod peer;

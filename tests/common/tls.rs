@@ -39,7 +39,7 @@ impl TestCertificate {
         roots
             .add(self.certificate.clone())
             .expect("the certificate is well formed");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider has the default versions")

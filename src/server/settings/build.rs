@@ -7,8 +7,11 @@ use super::error::SettingsError;
 use super::sources::{Context, Gathered, Source};
 use super::table::{DefaultValue, Key, SETTINGS, setting};
 use super::value::Value;
-use super::{Compression, Entry, Loaded, LogFormat, LogSettings, Settings, TlsFiles};
+use super::{
+    Compression, Entry, Loaded, LogFormat, LogSettings, Secret, Settings, TlsFiles, TokenSettings,
+};
 use super::{listen, routes};
+use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
 use crate::http::forwarded::TrustedProxies;
 use crate::limits::{CONNECTIONS_MAX, OPEN_FILES_RESERVE, OPEN_FILES_RESERVE_PER_WORKER};
@@ -76,6 +79,13 @@ impl Entries {
     fn compute_defaults(&mut self, context: &Context) {
         let workers = context.cores.clamp(1, crate::limits::WORKERS_MAX);
         self.fill_absent(Key::Workers, workers);
+        let has_key =
+            self.text(Key::JwtSecret).is_some() || self.path(Key::JwtPublicKeyFile).is_some();
+        let required = &mut self.0[Key::AuthRequired as usize];
+        if required.value == Value::Absent {
+            required.value = Value::Switch(has_key);
+            required.written = required.value.to_string();
+        }
         let connections = self.connections_possible(context).clamp(1, CONNECTIONS_MAX);
         self.fill_absent(Key::MaxConnections, connections);
     }
@@ -129,6 +139,20 @@ impl Entries {
                 return Err(self.wrong(one, format!("must come with {names}, which is not set")));
             }
         }
+        let has_key =
+            self.text(Key::JwtSecret).is_some() || self.path(Key::JwtPublicKeyFile).is_some();
+        for (key, is_set) in [
+            (Key::AuthRequired, self.switch(Key::AuthRequired)),
+            (
+                Key::JwtAlgorithms,
+                !self.list(Key::JwtAlgorithms).is_empty(),
+            ),
+        ] {
+            if is_set && !has_key {
+                let problem = "must come with JWT_SECRET or JWT_PUBLIC_KEY_FILE, which are not set";
+                return Err(self.wrong(key, problem.to_owned()));
+            }
+        }
         if self.path(Key::LogDir).is_none() {
             return Err(self.wrong(Key::LogDir, "must be a path".to_owned()));
         }
@@ -155,15 +179,29 @@ impl Entries {
 
     fn settings(&self) -> Result<Settings, SettingsError> {
         let port = self.number(Key::Port) as u16;
-        let origins =
-            OriginPolicy::parse(self.list(Key::AllowedOrigins).iter().map(String::as_str));
         Ok(Settings {
             listen: self.or_wrong(Key::Host, listen::parse(self.list(Key::Host), port))?,
             workers: self.number(Key::Workers) as usize,
             connections_max: self.number(Key::MaxConnections) as usize,
             connections_per_address_max: self.number(Key::MaxConnectionsPerIp) as usize,
+            connections_per_user_max: self.number(Key::MaxConnectionsPerUser) as usize,
+            rooms_per_connection_max: self.number(Key::MaxRoomsPerConnection) as usize,
+            name_bytes_max: self.number(Key::MaxNameLength) as usize,
+            may_clients_broadcast: self.switch(Key::ClientBroadcast),
+            tokens: TokenSettings {
+                secret: self
+                    .text(Key::JwtSecret)
+                    .map(|text| Secret(text.to_owned())),
+                public_key_file: self.path(Key::JwtPublicKeyFile),
+                algorithms: self.list(Key::JwtAlgorithms).to_vec(),
+                leeway: self.duration(Key::JwtLeeway),
+                is_required: self.switch(Key::AuthRequired),
+            },
+            api_key: self.text(Key::ApiKey).map(ApiKey::new),
+            cors: self.or_wrong(Key::CorsOrigin, self.origins(Key::CorsOrigin))?,
             message_bytes_max: self.number(Key::MaxMessageSize) as usize,
-            allowed_origins: self.or_wrong(Key::AllowedOrigins, origins)?,
+            allowed_origins: self
+                .or_wrong(Key::AllowedOrigins, self.origins(Key::AllowedOrigins))?,
             trusted_proxies: self.or_wrong(Key::TrustedProxies, self.trusted_proxies())?,
             heartbeat_interval: self.duration(Key::HeartbeatInterval),
             heartbeat_timeout: self.duration(Key::HeartbeatTimeout),
@@ -188,6 +226,10 @@ impl Entries {
             subprotocols: self.subprotocols()?,
             log: self.log(),
         })
+    }
+
+    fn origins(&self, key: Key) -> Result<OriginPolicy, String> {
+        OriginPolicy::parse(self.list(key).iter().map(String::as_str))
     }
 
     fn trusted_proxies(&self) -> Result<TrustedProxies, String> {
@@ -273,6 +315,14 @@ impl Entries {
         match &self.entry(key).value {
             Value::List(entries) => entries,
             other => unreachable!("{key:?} is no list: {other:?}"),
+        }
+    }
+
+    fn text(&self, key: Key) -> Option<&str> {
+        match &self.entry(key).value {
+            Value::Text(text) => Some(text),
+            Value::Absent => None,
+            other => unreachable!("{key:?} is no text: {other:?}"),
         }
     }
 

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
 use crate::http::forwarded::TrustedProxies;
 use crate::server::logging::escape::Escaped;
@@ -114,6 +115,20 @@ pub struct Settings {
     pub connections_max: usize,
     /// Connections of one address; 0 is off; beyond it 429.
     pub connections_per_address_max: usize,
+    /// Connections of one user in this process; 0 is off.
+    pub connections_per_user_max: usize,
+    /// Rooms that one connection may be in.
+    pub rooms_per_connection_max: usize,
+    /// Bytes of the name of a user, a room, an event.
+    pub name_bytes_max: usize,
+    /// Whose tokens are believed.
+    pub tokens: TokenSettings,
+    /// What the HTTP API asks for; without it nobody may call it.
+    pub api_key: Option<ApiKey>,
+    /// Whose scripts may read what the API answers.
+    pub cors: OriginPolicy,
+    /// Whether clients may send to everyone.
+    pub may_clients_broadcast: bool,
     /// Bytes of a message after decompression.
     pub message_bytes_max: usize,
     /// Whose pages may connect.
@@ -146,6 +161,39 @@ pub struct Settings {
     pub subprotocols: Vec<String>,
     /// The log.
     pub log: LogSettings,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+/// The keys of client tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// What tokens are signed with.
+    pub secret: Option<Secret>,
+    /// Whose owner signs tokens.
+    pub public_key_file: Option<PathBuf>,
+    /// What the keys are for; empty takes what they are usually for.
+    pub algorithms: Vec<String>,
+    /// How far clocks may be apart.
+    pub leeway: Duration,
+    /// Whether a WebSocket without a token is refused.
+    pub is_required: bool,
+}
+
+impl TokenSettings {
+    /// The algorithm of the secret.
+    pub fn secret_algorithm(&self) -> &str {
+        let hmac = self.algorithms.iter().find(|name| name.starts_with("HS"));
+        hmac.map_or("HS256", String::as_str)
+    }
 }
 
 impl Settings {
@@ -198,7 +246,7 @@ impl Entry {
         match self.setting.kind {
             _ if self.setting.secret && !text.is_empty() => "(hidden)".to_owned(),
             value::Kind::List { empty, .. } if text.is_empty() => empty.to_owned(),
-            value::Kind::Path if text.is_empty() => "none".to_owned(),
+            value::Kind::Path | value::Kind::Text { .. } if text.is_empty() => "none".to_owned(),
             _ => Escaped(&text).to_string(),
         }
     }

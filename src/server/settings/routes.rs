@@ -49,7 +49,7 @@ fn parse_one(entry: &str) -> Result<Route, String> {
     if RESERVED.contains(&path) {
         return Err(format!("the path \"{path}\" is the server's own"));
     }
-    let Some(endpoint) = EndpointKind::from_name(endpoint) else {
+    let Some(endpoint) = endpoint_named(endpoint) else {
         return Err(format!(
             "the endpoint \"{endpoint}\" of \"{path}\" must be echo or broadcast"
         ));
@@ -60,20 +60,10 @@ fn parse_one(entry: &str) -> Result<Route, String> {
     })
 }
 
-impl EndpointKind {
-    /// The name in a route table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Echo => "echo",
-            Self::Broadcast => "broadcast",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Echo, Self::Broadcast]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
+fn endpoint_named(name: &str) -> Option<EndpointKind> {
+    EndpointKind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
 }
 
 /// Checks subprotocol names: tokens (RFC 9110 section 5.6.2), each once (RFC 6455 section 11.3.4).

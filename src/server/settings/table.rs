@@ -14,9 +14,20 @@ pub enum Key {
     Subprotocols,
     MaxConnections,
     MaxConnectionsPerIp,
+    MaxConnectionsPerUser,
+    MaxRoomsPerConnection,
+    MaxNameLength,
     MaxMessageSize,
     AllowedOrigins,
     TrustedProxies,
+    JwtSecret,
+    JwtPublicKeyFile,
+    JwtAlgorithms,
+    JwtLeeway,
+    AuthRequired,
+    ApiKey,
+    CorsOrigin,
+    ClientBroadcast,
     HeartbeatInterval,
     HeartbeatTimeout,
     HandshakeTimeout,
@@ -178,6 +189,11 @@ impl Setting {
         self.reload = true;
         self
     }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
 }
 
 const fn size(least: u64, most: u64) -> Kind {
@@ -220,11 +236,11 @@ pub static SETTINGS: &[Setting] = &[
         "ROUTES",
         Theme::Serving,
         Kind::List {
-            of: "`/path=endpoint`, where the endpoint is `echo` or `broadcast`",
+            of: "`/path=endpoint`, where the endpoint is `gateway`, `echo` or `broadcast`",
             empty: "none",
         },
     )
-    .default("/ws=echo,/broadcast=broadcast")
+    .default("/=gateway,/ws=echo,/broadcast=broadcast")
     .means("Which endpoint lives at which exact path; replaces the default table. In the file: a table `[routes]`."),
     row(
         Key::Subprotocols,
@@ -252,6 +268,23 @@ pub static SETTINGS: &[Setting] = &[
     .default("0")
     .means("Connections of one client address; beyond it the answer is 429; 0 is off.")
     .reloads(),
+    row(
+        Key::MaxConnectionsPerUser,
+        "MAX_CONNECTIONS_PER_USER",
+        Theme::Limits,
+        whole(0, crate::limits::CONNECTIONS_MAX),
+    )
+    .default("0")
+    .means("Connections of one user in this process; one more is not registered; 0 is off.")
+    .reloads(),
+    row(Key::MaxRoomsPerConnection, "MAX_ROOMS_PER_CONNECTION", Theme::Limits, whole(0, 10_000))
+        .default("100")
+        .means("Rooms that one connection may be in.")
+        .reloads(),
+    row(Key::MaxNameLength, "MAX_NAME_LENGTH", Theme::Limits, whole(1, 4_096))
+        .default("128")
+        .means("Bytes of the name of a user, a room, an event.")
+        .reloads(),
     row(Key::MaxMessageSize, "MAX_MESSAGE_SIZE", Theme::Limits, size(1, GIB))
         .default("1MiB")
         .means("Bytes of a message after decompression; a larger one closes the connection with 1009.")
@@ -280,6 +313,52 @@ pub static SETTINGS: &[Setting] = &[
     .default("loopback")
     .means("Whose `X-Forwarded-For` is believed; `none` believes nobody.")
     .reloads(),
+    row(Key::JwtSecret, "JWT_SECRET", Theme::Access, Kind::Text { least: 16 })
+        .means("Secret that client tokens are signed with (HMAC).")
+        .reloads()
+        .secret(),
+    row(Key::JwtPublicKeyFile, "JWT_PUBLIC_KEY_FILE", Theme::Access, Kind::Path)
+        .means("Public key in PEM whose owner signs client tokens: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).")
+        .reloads(),
+    row(
+        Key::JwtAlgorithms,
+        "JWT_ALGORITHMS",
+        Theme::Access,
+        Kind::List { of: "`HS256`, `HS384`, `HS512`, `RS256`, `ES256`, `EdDSA`", empty: "HS256, and that of the public key" },
+    )
+    .default("")
+    .means("Algorithms of client tokens: one for the secret, and that of the public key.")
+    .reloads(),
+    row(Key::JwtLeeway, "JWT_LEEWAY", Theme::Access, Kind::Duration { least_ms: 0, most_ms: HOUR, zero_is_off: false })
+        .default("5s")
+        .means("How far the clocks of this server and of who signs tokens may be apart.")
+        .reloads(),
+    row(Key::AuthRequired, "AUTH_REQUIRED", Theme::Access, Kind::Switch)
+        .computed("on where a JWT key is set")
+        .means("Whether a WebSocket without a token is answered 401.")
+        .reloads(),
+    row(
+        Key::ApiKey,
+        "API_KEY",
+        Theme::Access,
+        Kind::Text { least: crate::auth::api_key::API_KEY_BYTES_MIN },
+    )
+    .means("What a back end shows to call the HTTP API; without it every call that changes or reveals something is answered 403.")
+    .reloads()
+    .secret(),
+    row(
+        Key::CorsOrigin,
+        "CORS_ORIGIN",
+        Theme::Access,
+        Kind::List { of: "origins as in `ALLOWED_ORIGINS`, or `*`", empty: "any" },
+    )
+    .default("*")
+    .means("Whose scripts may read what the HTTP API answers.")
+    .reloads(),
+    row(Key::ClientBroadcast, "CLIENT_BROADCAST", Theme::Access, Kind::Switch)
+        .default("off")
+        .means("Whether clients of the gateway protocol may send to everyone.")
+        .reloads(),
     row(
         Key::HeartbeatInterval,
         "HEARTBEAT_INTERVAL",

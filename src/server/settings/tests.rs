@@ -101,6 +101,7 @@ fn defaults() {
     assert_eq!(
         routes,
         [
+            ("/", EndpointKind::Gateway),
             ("/ws", EndpointKind::Echo),
             ("/broadcast", EndpointKind::Broadcast)
         ]
@@ -142,8 +143,11 @@ fn a_stronger_source_wins_and_is_named() {
 #[test]
 fn every_setting_comes_from_every_source() {
     let texts = |setting: &Setting| match setting.key {
-        Key::TlsCert | Key::TlsKey | Key::LogDir => "/x",
+        Key::TlsCert | Key::TlsKey | Key::LogDir | Key::JwtPublicKeyFile => "/x",
         Key::Subprotocols => "chat",
+        Key::JwtSecret | Key::ApiKey => "long-enough-to-be-one",
+        Key::JwtAlgorithms => "HS512",
+        Key::AuthRequired => "on",
         Key::AllowedOrigins => "https://example.com",
         _ => match setting.default {
             table::DefaultValue::Text(text) => text,
@@ -450,7 +454,12 @@ fn a_reload_tells_what_changes_now_and_what_at_the_next_start() {
         [
             row("PORT", "3000", "4000", false),
             row("WORKERS", "4", "1", false),
-            row("ROUTES", "/ws=echo,/broadcast=broadcast", "/x=echo", false),
+            row(
+                "ROUTES",
+                "/=gateway,/ws=echo,/broadcast=broadcast",
+                "/x=echo",
+                false
+            ),
             row("SUBPROTOCOLS", "none", "v1", false),
             row("MAX_CONNECTIONS", "9920", "50", true),
             row("COMPRESSION", "on", "off", false),

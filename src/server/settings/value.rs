@@ -44,6 +44,11 @@ pub enum Kind {
     },
     /// A file or directory.
     Path,
+    /// Any text, of that many bytes at least where there is one.
+    Text {
+        /// Shortest, bytes.
+        least: usize,
+    },
 }
 
 impl Kind {
@@ -70,6 +75,7 @@ impl Kind {
             Self::Word(words) => one_of(words),
             Self::List { of, .. } => format!("a comma list of {of}"),
             Self::Path => "a path".to_owned(),
+            Self::Text { least } => format!("a text of {least} bytes or more"),
         }
     }
 
@@ -83,6 +89,7 @@ impl Kind {
             Self::Word(_) => "WORD",
             Self::List { .. } => "LIST",
             Self::Path => "PATH",
+            Self::Text { .. } => "TEXT",
         }
     }
 }
@@ -114,6 +121,8 @@ pub enum Value {
     List(Vec<String>),
     /// Not empty.
     Path(PathBuf),
+    /// Not empty.
+    Text(String),
 }
 
 impl Value {
@@ -143,8 +152,9 @@ impl Value {
                 .find(|word| word.eq_ignore_ascii_case(text))
                 .map(|word| Self::Word(word)),
             Kind::List { .. } => Some(Self::List(parse_list(text))),
-            Kind::Path if text.is_empty() => Some(Self::Absent),
+            Kind::Path | Kind::Text { .. } if text.is_empty() => Some(Self::Absent),
             Kind::Path => Some(Self::Path(PathBuf::from(text))),
+            Kind::Text { least } => (text.len() >= least).then(|| Self::Text(text.to_owned())),
         };
         value.ok_or_else(|| format!("must be {}", kind.allowed()))
     }
@@ -163,6 +173,7 @@ impl fmt::Display for Value {
             Self::Word(word) => f.write_str(word),
             Self::List(entries) => f.write_str(&entries.join(",")),
             Self::Path(path) => path.display().fmt(f),
+            Self::Text(text) => f.write_str(text),
         }
     }
 }
@@ -387,6 +398,13 @@ mod tests {
             Err("must be text or json".to_owned())
         );
 
+        let text = Kind::Text { least: 3 };
+        assert_eq!(Value::parse(&text, ""), Ok(Value::Absent));
+        assert_eq!(Value::parse(&text, " abc "), Ok(Value::Text("abc".into())));
+        assert_eq!(
+            Value::parse(&text, "ab"),
+            Err("must be a text of 3 bytes or more".into())
+        );
         assert_eq!(Value::parse(&Kind::Path, ""), Ok(Value::Absent));
         assert_eq!(
             Value::parse(&Kind::Path, "/x"),

@@ -242,7 +242,7 @@ fn files_that_are_wrong() {
         (
             "routes = { \"/a,b\" = \"echo\" }\n",
             "ROUTES = \"{ \\\"/a,b\\\" = \\\"echo\\\" }\" (tidegate.toml): must be a comma list of \
-             `/path=endpoint`, where the endpoint is `echo` or `broadcast`",
+             `/path=endpoint`, where the endpoint is `gateway`, `echo` or `broadcast`",
         ),
     ] {
         let error = World::new().file("tidegate.toml", toml).error();

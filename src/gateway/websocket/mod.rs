@@ -1,22 +1,17 @@
-//! The WebSocket stage of a connection: messages to the endpoint, heartbeat, close handshake.
+//! The WebSocket stage of a connection: frames in and out, messages to the endpoint, close handshake.
 
-use super::channel::Encoding;
+mod endpoint;
+mod watch;
+
+use super::bearer::Bearer;
 use super::session::GatewaySession;
 use super::shard::Shard;
-use crate::id::ConnKey;
-use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_AGE_MAX};
+use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use crate::reactor::{CloseReason, Context, Tick};
 use crate::websocket::close::{CloseCode, Violation};
 use crate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol, Whole};
-
-const HEARTBEAT_PAYLOAD: &[u8] = b"tidegate";
-
-/// Where a session listens.
-#[derive(Debug, Clone, Copy)]
-struct Membership {
-    channel: u16,
-    encoding: Encoding,
-}
+use endpoint::Endpoint;
+use watch::Watch;
 
 /// The last ping that could not be answered yet; an older one is forgotten (RFC 6455 section 5.5.3).
 #[derive(Debug)]
@@ -25,54 +20,43 @@ struct WaitingPong {
     payload: [u8; CONTROL_PAYLOAD_BYTES_MAX],
 }
 
-/// What the heartbeat waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watch {
-    /// For silence.
-    Quiet,
-    /// For a sign of life since the ping of this tick.
-    Pinged(Tick),
-    /// For the peer's Close.
-    Closing(CloseReason),
-}
-
 /// An open WebSocket.
 #[derive(Debug)]
 pub(super) struct WebSocketStage {
     protocol: Protocol,
-    membership: Option<Membership>,
+    endpoint: Endpoint,
     watch: Watch,
     message_since: Option<Tick>,
     waiting_pong: Option<Box<WaitingPong>>,
+    /// The token that was shown.
+    bearer: Option<Box<Bearer>>,
 }
 
 impl WebSocketStage {
-    /// The connection was upgraded; with a channel it listens there from now on.
+    /// The connection was upgraded, to be served by the endpoint of that route.
     pub(super) fn open(
         protocol: Protocol,
-        channel: Option<usize>,
+        route: usize,
+        bearer: Option<Box<Bearer>>,
         cx: &mut Context<'_, GatewaySession>,
     ) -> Self {
-        let shared_window = cx.shard.shared_window_bits();
-        let encoding = match protocol.shared_window_bits() {
-            Some(window) if window >= shared_window => Encoding::Deflated,
-            _ => Encoding::Plain,
-        };
-        let membership = channel.map(|channel| {
-            cx.shard.join(channel, cx.key, encoding);
-            Membership {
-                channel: channel as u16,
-                encoding,
-            }
-        });
-        let stage = Self {
+        let (endpoint, is_allowed) = Endpoint::open(&protocol, route, bearer.as_deref(), cx);
+        cx.shard.node.opened(cx.shard.config.routes[route].endpoint);
+        let mut stage = Self {
             protocol,
-            membership,
+            endpoint,
             watch: Watch::Quiet,
             message_since: None,
             waiting_pong: None,
+            bearer,
         };
-        stage.watch_silence(cx);
+        if is_allowed {
+            stage.watch_silence(cx);
+        } else {
+            let detail = "the user has all the connections it may have";
+            let reason = CloseReason::server(CloseCode::POLICY_VIOLATION, detail);
+            stage.say_goodbye(reason, detail, cx);
+        }
         stage
     }
 
@@ -81,7 +65,7 @@ impl WebSocketStage {
         let mut has_ended_message = false;
         // Until `receive` has nothing more to give, also where no input is left: with that it returns what it borrowed.
         while !cx.out.is_congested() {
-            if self.membership.is_some() && cx.shard.is_congested() {
+            if self.publishes() && cx.shard.is_congested() {
                 cx.shard.paused.push(cx.key);
                 break;
             }
@@ -127,7 +111,7 @@ impl WebSocketStage {
         input: &mut Input<'_>,
         cx: &mut Context<'_, GatewaySession>,
     ) -> Result<bool, Violation> {
-        if self.membership.is_some() {
+        if !matches!(self.endpoint, Endpoint::Echo) {
             return Ok(false);
         }
         let codec = &mut cx.shard.codec;
@@ -156,18 +140,10 @@ impl WebSocketStage {
         input.keep_until(start + len);
     }
 
-    /// The peer is alive.
-    #[inline]
-    fn hear(&mut self) {
-        if let Watch::Pinged(_) = self.watch {
-            self.watch = Watch::Quiet;
-        }
-    }
-
     /// Where the rest of a large message is read to without a detour; `None` for everything else.
     #[inline]
     pub(super) fn read_space<'s>(&'s mut self, shard: &'s mut Shard) -> Option<&'s mut [u8]> {
-        if self.message_since.is_none() || (self.membership.is_some() && shard.is_congested()) {
+        if self.message_since.is_none() || (self.publishes() && shard.is_congested()) {
             return None;
         }
         self.protocol.payload_space(&mut shard.codec)
@@ -194,26 +170,22 @@ impl WebSocketStage {
         input: &mut Input<'_>,
         cx: &mut Context<'_, GatewaySession>,
     ) {
-        match self.membership {
-            None => self.echo(kind, place, input, cx),
-            Some(Membership { channel, .. }) => {
-                let channel = usize::from(channel);
-                match place {
-                    Place::Input { start, len } => {
-                        cx.shard
-                            .publish(channel, kind, &input.buffer()[start..start + len]);
-                    }
-                    Place::Assembled => {
-                        let (buffer, from) = self.protocol.take_assembled();
-                        cx.shard.publish(channel, kind, &buffer[from..]);
-                        cx.shard.codec.recycle(buffer);
-                    }
-                    Place::Scratch => {
-                        let scratch = cx.shard.codec.take_scratch();
-                        cx.shard.publish(channel, kind, &scratch);
-                        cx.shard.codec.give_scratch(scratch);
-                    }
-                }
+        if let Endpoint::Echo = self.endpoint {
+            return self.echo(kind, place, input, cx);
+        }
+        match place {
+            Place::Input { start, len } => {
+                self.hand_on(kind, &input.buffer()[start..start + len], cx);
+            }
+            Place::Assembled => {
+                let (buffer, from) = self.protocol.take_assembled();
+                self.hand_on(kind, &buffer[from..], cx);
+                cx.shard.codec.recycle(buffer);
+            }
+            Place::Scratch => {
+                let scratch = cx.shard.codec.take_scratch();
+                self.hand_on(kind, &scratch, cx);
+                cx.shard.codec.give_scratch(scratch);
             }
         }
     }
@@ -320,118 +292,31 @@ impl WebSocketStage {
         self.on_input(&mut Input::new(&mut []), cx);
     }
 
-    /// The heartbeat may have been turned on, or quickened.
-    pub(super) fn on_configured(&self, cx: &mut Context<'_, GatewaySession>) {
-        if self.watch == Watch::Quiet {
-            self.watch_silence(cx);
-        }
+    /// Says goodbye and waits for the peer's Close. Nothing may follow ours, so every group is left at once.
+    pub(super) fn on_drain(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        let reason = CloseReason::server(CloseCode::GOING_AWAY, "the server is going away");
+        self.say_goodbye(reason, reason.detail, cx);
     }
 
-    /// Says goodbye and waits for the peer's Close. Nothing may follow ours, so the channel is left at once.
-    pub(super) fn on_drain(&mut self, cx: &mut Context<'_, GatewaySession>) {
-        self.leave_channel(cx);
-        let reason = CloseReason::server(CloseCode::GOING_AWAY, "the server is going away");
-        self.protocol.send_close(
-            reason.code,
-            reason.detail,
-            &mut cx.shard.codec,
-            cx.out.cork(),
-        );
+    fn say_goodbye(
+        &mut self,
+        reason: CloseReason,
+        words: &str,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
+        if let Watch::Closing(_) = self.watch {
+            return;
+        }
+        self.leave_hub(cx.shard);
+        let codec = &mut cx.shard.codec;
+        self.protocol
+            .send_close(reason.code, words, codec, cx.out.cork());
         self.watch = Watch::Closing(reason);
         cx.set_deadline(cx.shard.config.close_timeout);
     }
 
     pub(super) fn on_close(&mut self, cx: &mut Context<'_, GatewaySession>) {
-        self.leave_channel(cx);
+        self.leave_hub(cx.shard);
         self.protocol.release(&mut cx.shard.codec);
-    }
-
-    /// The connection leaves this worker; what is published until it has arrived at the other one passes it by.
-    pub(super) fn on_detach(&self, key: ConnKey, shard: &mut Shard) {
-        if let Some(Membership { channel, encoding }) = self.membership {
-            shard.leave(usize::from(channel), key, encoding);
-            shard.sweep();
-        }
-    }
-
-    pub(super) fn on_attach(&self, key: ConnKey, shard: &mut Shard) {
-        if let Some(Membership { channel, encoding }) = self.membership {
-            shard.join(usize::from(channel), key, encoding);
-        }
-    }
-
-    fn leave_channel(&mut self, cx: &mut Context<'_, GatewaySession>) {
-        if let Some(Membership { channel, encoding }) = self.membership.take() {
-            cx.shard.leave(usize::from(channel), cx.key, encoding);
-        }
-    }
-
-    pub(super) fn on_deadline(&mut self, cx: &mut Context<'_, GatewaySession>) {
-        if let Watch::Closing(reason) = self.watch {
-            return cx.close(reason);
-        }
-        if self
-            .message_since
-            .is_some_and(|since| since.after(MESSAGE_AGE_MAX).is_reached(cx.now))
-        {
-            let detail = "the message took too long to arrive";
-            return self.end(CloseReason::server(CloseCode::POLICY_VIOLATION, detail), cx);
-        }
-        let timeout = cx.shard.config.heartbeat_timeout;
-        match (self.watch, cx.shard.config.heartbeat_interval) {
-            (Watch::Pinged(at), _) if cx.last_activity.ticks_since(at) == 0 => {
-                if at.after(timeout).is_reached(cx.now) {
-                    let detail = "no answer to a ping in time";
-                    return self.end(CloseReason::server(CloseCode::INTERNAL_ERROR, detail), cx);
-                }
-                return cx.set_deadline_at(at.after(timeout));
-            }
-            (_, Some(interval)) if cx.last_activity.after(interval).is_reached(cx.now) => {
-                self.watch = Watch::Pinged(cx.now);
-                self.protocol
-                    .send_ping(HEARTBEAT_PAYLOAD, &mut cx.shard.codec, cx.out.cork());
-                // Not the timeout alone: where that is the longer one, the next ping would wait for it.
-                return cx.set_deadline(timeout.min(interval));
-            }
-            _ => self.watch = Watch::Quiet,
-        }
-        self.watch_silence(cx);
-    }
-
-    /// Asks to be called when the peer has been silent for a heartbeat interval, or a message has taken too long.
-    fn watch_silence(&self, cx: &mut Context<'_, GatewaySession>) {
-        let silence = cx
-            .shard
-            .config
-            .heartbeat_interval
-            .map(|after| cx.last_activity.after(after));
-        let age = self.message_since.map(|since| since.after(MESSAGE_AGE_MAX));
-        let deadline = match (silence, age) {
-            (Some(silence), Some(age)) => Some(silence.earlier(age)),
-            (silence, age) => silence.or(age),
-        };
-        match deadline {
-            Some(deadline) => cx.set_deadline_at(deadline),
-            None => cx.clear_deadline(),
-        }
-    }
-
-    /// Keeps the time at which an unfinished message began: of the one that is unfinished now, where others have ended
-    /// before it in the same bytes.
-    #[inline]
-    fn watch_message(&mut self, has_ended_message: bool, cx: &mut Context<'_, GatewaySession>) {
-        let is_mid_message = self.protocol.is_mid_message();
-        let was_mid_message = self.message_since.is_some();
-        if is_mid_message == was_mid_message {
-            if is_mid_message && has_ended_message {
-                // The deadline that stands is too early, and will see that.
-                self.message_since = Some(cx.now);
-            }
-            return;
-        }
-        self.message_since = is_mid_message.then_some(cx.now);
-        if is_mid_message && !matches!(self.watch, Watch::Closing(_)) {
-            self.watch_silence(cx);
-        }
     }
 }

@@ -1,24 +1,29 @@
 //! The HTTP stage of a connection: requests one after the other, kept alive and pipelined, until one upgrades.
 
+mod answer;
+mod call;
+mod upgrade;
+
+use std::ops::ControlFlow;
+
 use super::admission::Verdict;
-use super::config::EndpointKind;
+use super::api;
 use super::session::{Entry, GatewaySession};
-use super::shard::Shard;
 use super::websocket::WebSocketStage;
 use crate::http::body::BodyFraming;
 use crate::http::error::HttpError;
 use crate::http::head::{HeadRoom, HeadScanner, RequestHead};
-use crate::http::response::Response;
 use crate::limits::HEAD_BYTES_MAX;
-use crate::reactor::{CloseReason, Context, Tick};
+use crate::reactor::{CloseReason, Context};
 use crate::websocket::close::CloseCode;
-use crate::websocket::handshake::{self, HandshakeError};
-use crate::websocket::protocol::{Input, Protocol};
+use crate::websocket::handshake;
+use crate::websocket::protocol::Input;
+use answer::Answer;
+use call::Pending;
+use upgrade::upgrade;
 
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
 
 /// Waits for request heads.
 #[derive(Debug, Default)]
@@ -26,6 +31,8 @@ pub(super) struct HttpStage {
     scanner: HeadScanner,
     /// The beginning of a head that has not arrived whole.
     partial: Vec<u8>,
+    /// The call of the API that the last request makes.
+    pending: Option<Box<Pending>>,
 }
 
 /// What a request came to.
@@ -34,50 +41,10 @@ enum Outcome {
     Next,
     /// Answered, and it was the last.
     Last(CloseReason),
+    /// To be answered later; the next one waits.
+    Pending(Box<Pending>),
     /// Switches protocols.
     Upgrade(WebSocketStage),
-}
-
-/// An answer that needs no more than itself.
-struct Answer<'a> {
-    status: u16,
-    content_type: &'a str,
-    headers: &'a [(&'a str, &'a str)],
-    body: &'a str,
-    keep_alive: bool,
-    head_only: bool,
-}
-
-impl<'a> Answer<'a> {
-    /// Refuses with a plain sentence; the connection ends after it.
-    fn refusal(status: u16, sentence: &'a str) -> Self {
-        Self {
-            status,
-            content_type: TEXT,
-            headers: &[],
-            body: sentence,
-            keep_alive: false,
-            head_only: false,
-        }
-    }
-
-    fn with_headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
-        self.headers = headers;
-        self
-    }
-
-    fn write(&self, out: &mut Vec<u8>, shard: &mut Shard, now: Tick) {
-        Response {
-            status: self.status,
-            content_type: self.content_type,
-            headers: self.headers,
-            body: self.body.as_bytes(),
-            keep_alive: self.keep_alive,
-            head_only: self.head_only,
-            date: shard.date(now),
-        }
-        .write(out);
-    }
 }
 
 impl HttpStage {
@@ -89,16 +56,44 @@ impl HttpStage {
         cx: &mut Context<'_, GatewaySession>,
     ) -> Option<WebSocketStage> {
         while !input.is_empty() && !cx.out.is_congested() {
-            match self.next_outcome(input, entry, cx)? {
-                Outcome::Next => cx.set_deadline(cx.shard.config.handshake_timeout),
-                Outcome::Upgrade(websocket) => return Some(websocket),
-                Outcome::Last(reason) => {
-                    cx.close(reason);
+            let outcome = match self.pending.take().map(|pending| *pending) {
+                None => self.next_outcome(input, entry, cx)?,
+                Some(Pending::Reading(reading)) => reading.receive(input, cx),
+                Some(waiting @ Pending::Waiting(_)) => {
+                    self.pending = Some(Box::new(waiting));
                     return None;
                 }
+            };
+            if let Outcome::Upgrade(websocket) = outcome {
+                return Some(websocket);
+            }
+            if self.go_on(outcome, cx).is_break() {
+                return None;
             }
         }
         None
+    }
+
+    /// Whether further requests are read.
+    fn go_on(&mut self, outcome: Outcome, cx: &mut Context<'_, GatewaySession>) -> ControlFlow<()> {
+        match outcome {
+            Outcome::Next => cx.set_deadline(cx.shard.config.handshake_timeout),
+            Outcome::Pending(pending) => self.pending = Some(pending),
+            Outcome::Upgrade(_) => unreachable!("taken before"),
+            Outcome::Last(reason) => {
+                cx.close(reason);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What the workers were asked for has come.
+    pub(super) fn on_told(&mut self, body: &[u8], cx: &mut Context<'_, GatewaySession>) {
+        if let Some(Pending::Waiting(form)) = self.pending.take().map(|pending| *pending) {
+            let outcome = call::succeed(body, &form, cx);
+            let _ = self.go_on(outcome, cx);
+        }
     }
 
     /// What the next request came to; `None` where its head goes on in bytes that have not come.
@@ -112,13 +107,13 @@ impl HttpStage {
             let bytes = input.remaining();
             let mut room = HeadRoom::new();
             if let Some(request) = RequestHead::parse_whole(bytes, &mut room) {
-                let (len, outcome) = (bytes.len(), answer(&request, entry, cx));
+                let (len, outcome) = (bytes.len(), answer(&request, false, entry, cx));
                 input.advance(len);
                 return Some(outcome);
             }
             match self.scanner.scan(bytes) {
                 Ok(Some(len)) => {
-                    let outcome = read(&bytes[..len], entry, cx);
+                    let outcome = read(&bytes[..len], len < bytes.len(), entry, cx);
                     input.advance(len);
                     outcome
                 }
@@ -137,7 +132,7 @@ impl HttpStage {
             match self.scanner.scan(&self.partial) {
                 Ok(Some(len)) => {
                     input.advance(len - before);
-                    read(&self.partial[..len], entry, cx)
+                    read(&self.partial[..len], !input.is_empty(), entry, cx)
                 }
                 Ok(None) => {
                     // All that came was taken: a head that fills the room would be refused.
@@ -152,7 +147,12 @@ impl HttpStage {
         Some(outcome)
     }
 
-    pub(super) fn on_end(&self, cx: &mut Context<'_, GatewaySession>) {
+    pub(super) fn on_end(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        if let Some(Pending::Waiting(form)) = self.pending.as_deref_mut() {
+            // It may still read what it has asked for.
+            form.keep_alive = false;
+            return;
+        }
         cx.close(CloseReason::peer(
             CloseCode::NO_STATUS,
             "the peer ended the connection",
@@ -160,20 +160,17 @@ impl HttpStage {
     }
 
     pub(super) fn on_deadline(&mut self, cx: &mut Context<'_, GatewaySession>) {
-        let detail = "no complete request arrived in time";
-        if !self.partial.is_empty() {
-            Answer::refusal(408, "No complete request arrived in time.\n").write(
-                cx.out.cork(),
-                cx.shard,
-                cx.now,
-            );
+        const DETAIL: &str = "no complete request arrived in time";
+        if !self.partial.is_empty() || self.pending.is_some() {
+            let answer = Answer::refusal(408, "No complete request arrived in time.\n");
+            answer.write(cx.out.cork(), cx.shard, cx.now);
         }
-        cx.close(CloseReason::server(CloseCode::NO_STATUS, detail));
+        cx.close(CloseReason::server(CloseCode::NO_STATUS, DETAIL));
     }
 
     /// A connection that is between two requests goes at once; one whose request is under way gets its answer first.
     pub(super) fn on_drain(&mut self, cx: &mut Context<'_, GatewaySession>) {
-        if self.partial.is_empty() {
+        if self.partial.is_empty() && self.pending.is_none() {
             cx.close(CloseReason::server(
                 CloseCode::NO_STATUS,
                 "the server is going away",
@@ -193,11 +190,16 @@ fn refuse_head(error: HttpError, cx: &mut Context<'_, GatewaySession>) -> Outcom
     Outcome::Last(CloseReason::server(CloseCode::NO_STATUS, error.sentence()))
 }
 
-/// Answers the request that has this head.
-fn read(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) -> Outcome {
+/// Answers the request that has this head, behind which there may be more.
+fn read(
+    head: &[u8],
+    has_more: bool,
+    entry: &mut Entry,
+    cx: &mut Context<'_, GatewaySession>,
+) -> Outcome {
     let mut room = HeadRoom::new();
     match RequestHead::parse(head, &mut room) {
-        Ok(request) => answer(&request, entry, cx),
+        Ok(request) => answer(&request, has_more, entry, cx),
         Err(error) => refuse_head(error, cx),
     }
 }
@@ -205,6 +207,7 @@ fn read(head: &[u8], entry: &mut Entry, cx: &mut Context<'_, GatewaySession>) ->
 /// Answers one request.
 fn answer(
     request: &RequestHead<'_>,
+    has_more: bool,
     entry: &mut Entry,
     cx: &mut Context<'_, GatewaySession>,
 ) -> Outcome {
@@ -222,6 +225,9 @@ fn answer(
         .iter()
         .position(|route| route.path == request.path());
     let Some(route) = route else {
+        if api::is_api(request.path()) && !handshake::is_upgrade(request) {
+            return call::begin(request, framing, has_more, cx);
+        }
         // A body that nobody reads, or a peer that goes on as if it had been upgraded, must not be taken for requests.
         // A server that is going away waits for no further request.
         let keep_alive = request.keep_alive()
@@ -277,11 +283,11 @@ fn page(
         "/health" if !is_read => Answer::refusal(405, "Only GET and HEAD are answered here.\n")
             .with_headers(&[("Allow", "GET, HEAD")]),
         "/health" if cx.shard.node.is_draining() => Answer {
-            content_type: JSON,
+            content_type: api::JSON,
             ..Answer::refusal(503, "{\"status\":\"draining\"}\n")
         },
         "/health" => Answer {
-            content_type: JSON,
+            content_type: api::JSON,
             ..Answer::refusal(200, "{\"status\":\"ok\"}\n")
         },
         _ => Answer::refusal(404, "There is nothing at this path.\n"),
@@ -289,87 +295,4 @@ fn page(
     answer.keep_alive = keep_alive;
     answer.head_only = request.method == "HEAD";
     say(&answer, cx)
-}
-
-/// Checks everything that may refuse a WebSocket and answers 101, or the refusal.
-fn upgrade(
-    request: &RequestHead<'_>,
-    route: usize,
-    entry: &mut Entry,
-    cx: &mut Context<'_, GatewaySession>,
-) -> Result<WebSocketStage, Outcome> {
-    let config = std::sync::Arc::clone(&cx.shard.config);
-    let accepted = match handshake::accept(request, &config.subprotocols, config.deflate) {
-        Ok(accepted) => accepted,
-        Err(error) => return Err(refuse_handshake(error, request, cx)),
-    };
-    if !config.origins.allows(only_origin(request)) {
-        return Err(say(
-            &Answer::refusal(403, "Pages of this origin may not connect.\n"),
-            cx,
-        ));
-    }
-    if cx.shard.node.is_draining() {
-        let refusal = Answer::refusal(503, "The server is going away.\n");
-        return Err(say(&refusal.with_headers(&[RETRY_AFTER]), cx));
-    }
-    if !enter_forwarded(request, entry, cx.shard) {
-        return Err(say(&address_full(), cx));
-    }
-    accepted.write(cx.out.cork());
-    let row = &config.routes[route];
-    log::info!(
-        "{} opened: address={} path={}",
-        cx.shard.id(cx.key),
-        entry.client,
-        row.path
-    );
-    let protocol = Protocol::new(crate::websocket::protocol::Role::Server, accepted.deflate);
-    let channel = match row.endpoint {
-        EndpointKind::Echo => None,
-        EndpointKind::Broadcast => Some(cx.shard.channel_of(route)),
-    };
-    Ok(WebSocketStage::open(protocol, channel, cx))
-}
-
-/// The `Origin` header; several are no origin.
-fn only_origin<'b>(request: &RequestHead<'b>) -> Option<&'b [u8]> {
-    let first = request.header("origin")?;
-    (request.headers("origin").count() == 1).then_some(first)
-}
-
-fn refuse_handshake(
-    error: HandshakeError,
-    request: &RequestHead<'_>,
-    cx: &mut Context<'_, GatewaySession>,
-) -> Outcome {
-    let mut refusal =
-        Answer::refusal(error.status(), error.sentence()).with_headers(error.headers());
-    refusal.head_only = request.method == "HEAD";
-    say(&refusal, cx)
-}
-
-/// Behind a trusted proxy the client's own address is believed, and counted; false where it has all it may have.
-fn enter_forwarded(request: &RequestHead<'_>, entry: &mut Entry, shard: &Shard) -> bool {
-    let peer = entry.client.ip;
-    if !shard.config.proxies.contains(peer) {
-        return true;
-    }
-    let values: Vec<_> = request.headers("x-forwarded-for").collect();
-    let client = shard
-        .config
-        .proxies
-        .client_address(peer, values.into_iter());
-    if client != peer {
-        entry.client.ip = client;
-        entry.client.port = 0;
-    }
-    let admission = &shard.node.admission;
-    if entry.counted.is_none() && admission.counts_addresses() {
-        if !admission.enter_address(client) {
-            return false;
-        }
-        entry.counted = Some(client);
-    }
-    true
 }

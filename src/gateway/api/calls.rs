@@ -1,0 +1,331 @@
+//! The calls that act: what they take, and what they do.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::idempotency::Claim;
+use super::problem::Problem;
+use super::read::told;
+use super::route::Call;
+use crate::gateway::ask::{Act, Gathered, Purpose, Question, Who};
+use crate::gateway::name::check_name;
+use crate::gateway::shard::Shard;
+use crate::hub::Kind;
+use crate::id::{ConnKey, ConnectionId};
+use crate::reactor::Tick;
+use crate::websocket::close::CloseCode;
+
+/// Calls in one batch.
+const BATCH_CALLS_MAX: usize = 1_000;
+/// Rooms in one call.
+const ROOMS_MAX: usize = 1_000;
+/// Bytes of the reason of a Close frame (RFC 6455 section 5.5.1).
+const REASON_BYTES_MAX: usize = crate::limits::CLOSE_REASON_BYTES_MAX;
+
+/// What a call comes to.
+#[derive(Debug)]
+pub(in crate::gateway) enum Done {
+    /// The body of the answer, 200.
+    Now(Vec<u8>),
+    /// Workers have been asked; the answer comes to the session.
+    Asked,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SendToUser<'b> {
+    user_id: String,
+    #[serde(borrow)]
+    message: &'b RawValue,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Message<'b> {
+    user_id: String,
+    event: String,
+    #[serde(borrow)]
+    data: Option<&'b RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Publish<'b> {
+    room: Option<String>,
+    rooms: Option<Vec<String>>,
+    event: String,
+    #[serde(borrow)]
+    data: Option<&'b RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Broadcast<'b> {
+    event: String,
+    #[serde(borrow)]
+    data: Option<&'b RawValue>,
+}
+
+/// A call in a batch, by the name of its path.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+enum Batched<'b> {
+    #[serde(borrow)]
+    SendToUser(SendToUser<'b>),
+    #[serde(borrow)]
+    Message(Message<'b>),
+    #[serde(borrow)]
+    Publish(Publish<'b>),
+    #[serde(borrow)]
+    Broadcast(Broadcast<'b>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Batch<'b> {
+    #[serde(borrow)]
+    calls: Vec<Batched<'b>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Membership {
+    user_id: Option<String>,
+    connection_id: Option<String>,
+    room: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Disconnect {
+    user_id: Option<String>,
+    connection_id: Option<String>,
+    code: Option<u16>,
+    reason: Option<String>,
+}
+
+/// Who calls, and where.
+pub(in crate::gateway) struct Caller<'c> {
+    pub(in crate::gateway) shard: &'c mut Shard,
+    pub(in crate::gateway) connection: ConnKey,
+    pub(in crate::gateway) now: Tick,
+    /// Of the call, where it has an `Idempotency-Key`; goes along where workers are asked.
+    pub(in crate::gateway) claim: Option<Claim>,
+}
+
+impl Caller<'_> {
+    /// Does what a call asks for with its body.
+    ///
+    /// # Errors
+    /// What is wrong with the body.
+    pub(in crate::gateway) fn run(&mut self, call: &Call, body: &[u8]) -> Result<Done, Problem> {
+        match call {
+            Call::SendToUser => parsed(body).and_then(|call| self.send_to_user(&call)),
+            Call::Message => parsed(body).and_then(|call| self.message(&call)),
+            Call::Publish => parsed(body).and_then(|call| self.publish(&call)),
+            Call::Broadcast => parsed(body).and_then(|call| self.broadcast(&call)),
+            Call::Batch => parsed(body).and_then(|call| self.batch(&call)),
+            Call::Join => {
+                parsed(body).and_then(|call| self.membership(&call, Act::Join, Purpose::Joined))
+            }
+            Call::Leave => {
+                parsed(body).and_then(|call| self.membership(&call, Act::Leave, Purpose::Left))
+            }
+            Call::Disconnect => parsed(body).and_then(|call| self.disconnect(&call)),
+            _ => unreachable!("calls that read have no body"),
+        }
+    }
+
+    fn send_to_user(&mut self, call: &SendToUser<'_>) -> Result<Done, Problem> {
+        let kind = call.kind.as_deref().unwrap_or("notification");
+        self.check("userId", &call.user_id)?;
+        self.check("type", kind)?;
+        let (user, message) = (&call.user_id, call.message.get());
+        let delivered =
+            self.shard
+                .publish_object(Kind::User, user, None, self.now, kind, |object| {
+                    object.json("message", message)
+                });
+        Ok(delivered_to(user, delivered))
+    }
+
+    fn message(&mut self, call: &Message<'_>) -> Result<Done, Problem> {
+        self.check("userId", &call.user_id)?;
+        self.check("event", &call.event)?;
+        let (event, data) = (&call.event, text(call.data));
+        let delivered = self.shard.publish_object(
+            Kind::User,
+            &call.user_id,
+            None,
+            self.now,
+            "message",
+            |object| object.text("event", event).json("data", data),
+        );
+        Ok(delivered_to(&call.user_id, delivered))
+    }
+
+    fn publish(&mut self, call: &Publish<'_>) -> Result<Done, Problem> {
+        let rooms = match (&call.room, &call.rooms) {
+            (Some(room), None) => std::slice::from_ref(room),
+            (None, Some(rooms)) => rooms.as_slice(),
+            _ => return Err(Problem::new(422, "Either `room` or `rooms` is wanted.")),
+        };
+        if rooms.len() > ROOMS_MAX {
+            let detail = format!("`rooms` may have {ROOMS_MAX} entries at most.");
+            return Err(Problem::new(422, detail));
+        }
+        self.check("event", &call.event)?;
+        for room in rooms {
+            self.check("room", room)?;
+        }
+        let (event, data) = (&call.event, text(call.data));
+        let mut delivered = 0;
+        for room in rooms {
+            let reached =
+                self.shard
+                    .publish_object(Kind::Room, room, None, self.now, "message", |object| {
+                        object
+                            .text("room", room)
+                            .text("event", event)
+                            .json("data", data)
+                    });
+            delivered += u64::from(reached);
+        }
+        Ok(delivered_in_all(delivered))
+    }
+
+    fn broadcast(&mut self, call: &Broadcast<'_>) -> Result<Done, Problem> {
+        self.check("event", &call.event)?;
+        let (event, data) = (&call.event, text(call.data));
+        let delivered =
+            self.shard
+                .publish_object(Kind::Everyone, "", None, self.now, "broadcast", |object| {
+                    object.text("event", event).json("data", data)
+                });
+        Ok(delivered_in_all(u64::from(delivered)))
+    }
+
+    /// One after the other; one that is refused is told in its place and keeps none of the others from being done.
+    fn batch(&mut self, batch: &Batch<'_>) -> Result<Done, Problem> {
+        if batch.calls.len() > BATCH_CALLS_MAX {
+            let detail = format!("`calls` may have {BATCH_CALLS_MAX} entries at most.");
+            return Err(Problem::new(422, detail));
+        }
+        let mut body = b"{\"results\":[".to_vec();
+        for (index, call) in batch.calls.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            let done = match call {
+                Batched::SendToUser(call) => self.send_to_user(call),
+                Batched::Message(call) => self.message(call),
+                Batched::Publish(call) => self.publish(call),
+                Batched::Broadcast(call) => self.broadcast(call),
+            };
+            match done {
+                Ok(Done::Now(result)) => body.extend_from_slice(&result),
+                Ok(Done::Asked) => unreachable!("what may be in a batch is done at once"),
+                Err(problem) => body.extend_from_slice(&problem.body()),
+            }
+        }
+        body.extend_from_slice(b"]}");
+        Ok(Done::Now(body))
+    }
+
+    fn membership(
+        &mut self,
+        call: &Membership,
+        act: impl FnOnce(std::sync::Arc<str>) -> Act,
+        purpose: Purpose,
+    ) -> Result<Done, Problem> {
+        self.check("room", &call.room)?;
+        let who = self.who(call.user_id.as_deref(), call.connection_id.as_deref())?;
+        Ok(self.act(who, act(call.room.as_str().into()), purpose))
+    }
+
+    fn disconnect(&mut self, call: &Disconnect) -> Result<Done, Problem> {
+        let code = match call.code {
+            None => CloseCode::NORMAL,
+            Some(code @ (1000 | 1001 | 1008 | 1011..=1013 | 3000..=4999)) => CloseCode(code),
+            Some(_) => {
+                let detail = "`code` is 1000, 1001, 1008, 1011 to 1013, or 3000 to 4999.";
+                return Err(Problem::new(422, detail));
+            }
+        };
+        let reason = call.reason.as_deref().unwrap_or("");
+        if reason.len() > REASON_BYTES_MAX {
+            let detail = format!("`reason` may have {REASON_BYTES_MAX} bytes at most.");
+            return Err(Problem::new(422, detail));
+        }
+        let who = self.who(call.user_id.as_deref(), call.connection_id.as_deref())?;
+        let act = Act::Disconnect(code, reason.into());
+        Ok(self.act(who, act, Purpose::Disconnected))
+    }
+
+    /// Has every worker concerned act, this one too: sessions are acted on between their turns, not within another's.
+    fn act(&mut self, who: Who, act: Act, purpose: Purpose) -> Done {
+        let workers = match &who {
+            Who::User(user) => self.shard.workers_with(Kind::User, user),
+            Who::Connection(connection) => {
+                let worker = usize::from(connection.worker);
+                let is_one = worker < self.shard.workers();
+                is_one.then_some(worker).into_iter().collect()
+            }
+        };
+        let question = Question::Act(who, act);
+        self.ask(&workers, &question, purpose)
+    }
+
+    pub(super) fn ask(&mut self, workers: &[usize], question: &Question, purpose: Purpose) -> Done {
+        if workers.is_empty() {
+            return Done::Now(told(&purpose, &Gathered::default()));
+        }
+        let claim = self.claim.take();
+        self.shard
+            .ask_workers(self.connection, workers, question, purpose, claim);
+        Done::Asked
+    }
+
+    fn who(&self, user: Option<&str>, connection: Option<&str>) -> Result<Who, Problem> {
+        match (user, connection) {
+            (Some(user), None) => {
+                self.check("userId", user)?;
+                Ok(Who::User(user.into()))
+            }
+            (None, Some(connection)) => connection
+                .parse::<ConnectionId>()
+                .map(Who::Connection)
+                .map_err(|_| Problem::new(422, "`connectionId` is not the id of a connection.")),
+            _ => Err(Problem::new(
+                422,
+                "Either `userId` or `connectionId` is wanted.",
+            )),
+        }
+    }
+
+    fn check(&self, field: &str, name: &str) -> Result<(), Problem> {
+        check_name(name, self.shard.config.name_bytes_max)
+            .map_err(|problem| Problem::new(422, problem.told(field)))
+    }
+}
+
+/// Reads a body.
+fn parsed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::of_body(&error))
+}
+
+fn text(data: Option<&RawValue>) -> &str {
+    data.map_or("null", RawValue::get)
+}
+
+fn delivered_to(user: &str, delivered: u32) -> Done {
+    let answer = serde_json::json!({ "success": true, "delivered": delivered, "userId": user });
+    Done::Now(answer.to_string().into_bytes())
+}
+
+fn delivered_in_all(delivered: u64) -> Done {
+    let answer = serde_json::json!({ "success": true, "delivered": delivered });
+    Done::Now(answer.to_string().into_bytes())
+}

@@ -1,0 +1,174 @@
+//! The calls that read, and what workers have gathered as the API tells it.
+
+use serde_json::{Value, json};
+
+use super::calls::{Caller, Done};
+use super::openapi;
+use super::route::{Call, ListQuery};
+use crate::gateway::ask::{Described, Gathered, Purpose, Question};
+use crate::gateway::config::EndpointKind;
+use crate::hub::Kind;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+impl Caller<'_> {
+    /// Answers a call that reads.
+    pub(in crate::gateway) fn read(&mut self, call: &Call) -> Done {
+        let answer = match call {
+            Call::Health => self.health(),
+            Call::OpenApi => return Done::Now(openapi::DOCUMENT.to_vec()),
+            Call::Status => self.status(),
+            Call::Connections => self.connections(),
+            Call::ConnectionStats => self.connection_stats(),
+            Call::RedisInfo => self.redis_info(),
+            Call::Rooms(list) => self.rooms(list),
+            Call::Room(room) => {
+                let workers = self.shard.workers_with(Kind::Room, room);
+                let question = Question::UsersIn(room.as_str().into());
+                return self.ask(&workers, &question, Purpose::Room(room.as_str().into()));
+            }
+            Call::User(user) => {
+                let workers = self.shard.workers_with(Kind::User, user);
+                let question = Question::ConnectionsOf(user.as_str().into());
+                return self.ask(&workers, &question, Purpose::User(user.as_str().into()));
+            }
+            _ => unreachable!("calls that act have a body"),
+        };
+        Done::Now(answer.to_string().into_bytes())
+    }
+
+    fn health(&mut self) -> Value {
+        let timestamp = self.shard.timestamp(self.now).to_owned();
+        let node = &self.shard.node;
+        json!({
+            "status": if node.is_draining() { "draining" } else { "ok" },
+            "uptime": node.uptime().as_secs_f64(),
+            "timestamp": timestamp,
+            "activeConnections": node.admission.admitted(),
+            "maxConnections": node.admission.connections_max(),
+        })
+    }
+
+    fn status(&self) -> Value {
+        let node = &self.shard.node;
+        let routes: Vec<_> = self
+            .shard
+            .config
+            .routes
+            .iter()
+            .map(|route| json!({ "path": route.path, "endpoint": route.endpoint.name() }))
+            .collect();
+        json!({
+            "version": VERSION,
+            "node": node.name(),
+            "workers": self.shard.workers(),
+            "broker": "in-process",
+            "uptime": node.uptime().as_secs_f64(),
+            "routes": routes,
+            "totals": self.totals(),
+        })
+    }
+
+    fn totals(&self) -> Value {
+        let directory = self.shard.hub.directory();
+        json!({
+            "connections": self.shard.node.admission.admitted(),
+            "users": directory.len(Kind::User),
+            "rooms": directory.len(Kind::Room),
+        })
+    }
+
+    fn connections(&self) -> Value {
+        let admission = &self.shard.node.admission;
+        let config = &self.shard.config;
+        json!({
+            "activeConnections": admission.admitted(),
+            "maxConnections": admission.connections_max(),
+            "maxConnectionsPerAddress": admission.per_address_max(),
+            "maxConnectionsPerUser": config.connections_per_user_max,
+            "users": self.shard.hub.directory().len(Kind::User),
+        })
+    }
+
+    fn connection_stats(&self) -> Value {
+        let node = &self.shard.node;
+        let workers: Vec<_> = (0..self.shard.workers())
+            .map(|worker| json!({ "worker": worker, "connections": node.admission.assigned(worker) }))
+            .collect();
+        let open = |kind| node.open_at(kind);
+        let websockets: u32 = EndpointKind::ALL.into_iter().map(open).sum();
+        let admitted = node.admission.admitted();
+        json!({
+            "activeConnections": admitted,
+            "maxConnections": node.admission.connections_max(),
+            "workers": workers,
+            "endpoints": EndpointKind::ALL
+                .into_iter()
+                .map(|kind| (kind.name().to_owned(), json!(open(kind))))
+                .collect::<serde_json::Map<_, _>>(),
+            "transports": {
+                "websocket": websockets,
+                "http": admitted.saturating_sub(websockets as usize),
+            },
+        })
+    }
+
+    fn redis_info(&self) -> Value {
+        let directory = self.shard.hub.directory();
+        json!({
+            "processId": self.shard.node.name(),
+            "userProcesses": {},
+            "processUsers": { self.shard.node.name(): directory.len(Kind::User) },
+            "localConnections": self.shard.node.admission.admitted(),
+            "redis": { "enabled": false, "links": [] },
+        })
+    }
+
+    fn rooms(&self, list: &ListQuery) -> Value {
+        let directory = self.shard.hub.directory();
+        let after = list.after.as_deref();
+        let (rooms, has_more) = directory.list(Kind::Room, &list.prefix, after, list.limit);
+        let rooms: Vec<_> = rooms
+            .iter()
+            .map(|room| json!({ "room": *room.name, "connections": room.members }))
+            .collect();
+        json!({ "rooms": rooms, "hasMore": has_more })
+    }
+}
+
+/// What was gathered, as the answer to the call that asked for it.
+pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8> {
+    let answer = match purpose {
+        Purpose::Presence { .. } => unreachable!("told on the gateway protocol"),
+        Purpose::Room(room) => {
+            let connections: u32 = gathered.users.values().sum();
+            let users: Vec<_> = gathered
+                .users
+                .iter()
+                .map(|(user, connections)| json!({ "userId": **user, "connections": connections }))
+                .collect();
+            json!({ "room": **room, "connections": connections, "users": users })
+        }
+        Purpose::User(user) => {
+            let connections: Vec<_> = gathered.connections.iter().map(described).collect();
+            json!({
+                "userId": **user,
+                "online": !connections.is_empty(),
+                "connections": connections,
+            })
+        }
+        Purpose::Joined | Purpose::Left | Purpose::Disconnected => {
+            json!({ "success": true, "connections": gathered.concerned })
+        }
+    };
+    answer.to_string().into_bytes()
+}
+
+fn described(connection: &Described) -> Value {
+    let rooms: Vec<_> = connection.rooms.iter().map(|room| &**room).collect();
+    json!({
+        "connectionId": connection.id.to_string(),
+        "address": connection.client.to_string(),
+        "rooms": rooms,
+    })
+}

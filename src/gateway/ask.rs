@@ -1,0 +1,192 @@
+//! Questions that several workers have to answer: each tells its part, and whoever asked puts the parts together.
+//!
+//! A worker always answers, so that nothing here has a time limit; who asked may be gone by then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::api::Claim;
+use super::client::ClientAddress;
+use crate::id::{ConnKey, ConnectionId};
+use crate::websocket::close::CloseCode;
+
+/// Whom something is done to.
+#[derive(Debug, Clone)]
+pub enum Who {
+    /// Every connection of a user.
+    User(Arc<str>),
+    /// One connection.
+    Connection(ConnectionId),
+}
+
+/// What is done.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// Joins a room.
+    Join(Arc<str>),
+    /// Leaves a room.
+    Leave(Arc<str>),
+    /// Is closed with a code and a reason.
+    Disconnect(CloseCode, Arc<str>),
+}
+
+/// What one worker asks others.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// Which users are in a room.
+    UsersIn(Arc<str>),
+    /// Which connections a user has.
+    ConnectionsOf(Arc<str>),
+    /// How many connections that concerned, once it is done.
+    Act(Who, Act),
+}
+
+/// A connection, as the API tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Described {
+    pub(super) id: ConnectionId,
+    pub(super) client: ClientAddress,
+    pub(super) rooms: Vec<Arc<str>>,
+}
+
+/// What a worker answers, and what all answers come to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Gathered {
+    /// Users, each with the number of its connections that were meant.
+    pub(super) users: BTreeMap<Arc<str>, u32>,
+    pub(super) connections: Vec<Described>,
+    /// Connections that something was done to.
+    pub(super) concerned: u32,
+}
+
+impl Gathered {
+    fn add(&mut self, part: Self) {
+        for (user, connections) in part.users {
+            *self.users.entry(user).or_default() += connections;
+        }
+        self.connections.extend(part.connections);
+        self.concerned += part.concerned;
+    }
+}
+
+/// What the answer is for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// A client of the gateway protocol wants to know who is in a room.
+    Presence {
+        room: Arc<str>,
+        /// Of its message.
+        id: Option<Box<str>>,
+    },
+    /// `GET /api/rooms/{room}`.
+    Room(Arc<str>),
+    /// `GET /api/users/{id}`.
+    User(Arc<str>),
+    /// `POST /api/join`.
+    Joined,
+    /// `POST /api/leave`.
+    Left,
+    /// `POST /api/disconnect`.
+    Disconnected,
+}
+
+/// A question that is not answered yet.
+#[derive(Debug)]
+struct Ask {
+    connection: ConnKey,
+    purpose: Purpose,
+    claim: Option<Claim>,
+    /// Workers that have not answered.
+    missing: usize,
+    gathered: Gathered,
+}
+
+/// An answer that is complete.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) connection: ConnKey,
+    pub(super) purpose: Purpose,
+    /// Of the call that asked.
+    pub(super) claim: Option<Claim>,
+    pub(super) gathered: Gathered,
+}
+
+/// The open questions of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Asks(Slab<Ask>);
+
+impl Asks {
+    /// Notes a question of `connection` that `missing` workers have to answer, at least one, and what is known of the answer;
+    /// gives its number.
+    pub(super) fn open(
+        &mut self,
+        connection: ConnKey,
+        purpose: Purpose,
+        claim: Option<Claim>,
+        missing: usize,
+        gathered: Gathered,
+    ) -> u32 {
+        debug_assert!(missing > 0, "what nobody is asked is answered");
+        self.0.insert(Ask {
+            connection,
+            purpose,
+            claim,
+            missing,
+            gathered,
+        }) as u32
+    }
+
+    /// A worker's part; the whole where it is the last.
+    pub(super) fn answer(&mut self, number: u32, part: Gathered) -> Option<Answered> {
+        let ask = &mut self.0[number as usize];
+        ask.gathered.add(part);
+        ask.missing -= 1;
+        if ask.missing > 0 {
+            return None;
+        }
+        let Ask {
+            connection,
+            purpose,
+            claim,
+            gathered,
+            ..
+        } = self.0.remove(number as usize);
+        Some(Answered {
+            connection,
+            purpose,
+            claim,
+            gathered,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_makes_the_whole() {
+        let part = |users: &[(&str, u32)], concerned| Gathered {
+            users: users
+                .iter()
+                .map(|(user, connections)| (Arc::from(*user), *connections))
+                .collect(),
+            connections: Vec::new(),
+            concerned,
+        };
+        let connection = ConnKey {
+            index: 1,
+            generation: 2,
+        };
+        let mut asks = Asks::default();
+        let own = part(&[("a", 1), ("b", 1)], 1);
+        let number = asks.open(connection, Purpose::Joined, None, 2, own);
+        assert!(asks.answer(number, part(&[("b", 2)], 2)).is_none());
+        let answered = asks.answer(number, part(&[], 0)).expect("whole");
+        assert_eq!(answered.connection, connection);
+        assert_eq!(answered.gathered, part(&[("a", 1), ("b", 3)], 3));
+        assert!(asks.0.is_empty());
+    }
+}

@@ -1,0 +1,102 @@
+//! The opening handshake on a route: 101, or the refusal.
+
+use super::answer::Answer;
+use super::{Outcome, RETRY_AFTER, address_full, say};
+use crate::gateway::bearer;
+use crate::gateway::session::{Entry, GatewaySession};
+use crate::gateway::shard::Shard;
+use crate::gateway::websocket::WebSocketStage;
+use crate::http::head::RequestHead;
+use crate::reactor::Context;
+use crate::websocket::handshake::{self, HandshakeError};
+use crate::websocket::protocol::Protocol;
+
+/// Checks everything that may refuse a WebSocket and answers 101, or the refusal.
+pub(super) fn upgrade(
+    request: &RequestHead<'_>,
+    route: usize,
+    entry: &mut Entry,
+    cx: &mut Context<'_, GatewaySession>,
+) -> Result<WebSocketStage, Outcome> {
+    let config = std::sync::Arc::clone(&cx.shard.config);
+    let accepted = match handshake::accept(request, &config.subprotocols, config.deflate) {
+        Ok(accepted) => accepted,
+        Err(error) => return Err(refuse_handshake(error, request, cx)),
+    };
+    if !config.origins.allows(only_origin(request)) {
+        return Err(say(
+            &Answer::refusal(403, "Pages of this origin may not connect.\n"),
+            cx,
+        ));
+    }
+    let bearer = match bearer::of_handshake(request, &config, cx.now) {
+        Ok(bearer) => bearer,
+        Err(unauthorized) => {
+            let sentence = format!("{}\n", unauthorized.sentence());
+            let refusal = Answer::refusal(401, &sentence);
+            return Err(say(
+                &refusal.with_headers(&[("WWW-Authenticate", "Bearer")]),
+                cx,
+            ));
+        }
+    };
+    if cx.shard.node.is_draining() {
+        let refusal = Answer::refusal(503, "The server is going away.\n");
+        return Err(say(&refusal.with_headers(&[RETRY_AFTER]), cx));
+    }
+    if !enter_forwarded(request, entry, cx.shard) {
+        return Err(say(&address_full(), cx));
+    }
+    accepted.write(cx.out.cork());
+    let row = &config.routes[route];
+    log::info!(
+        "{} opened: address={} path={}",
+        cx.shard.id(cx.key),
+        entry.client,
+        row.path
+    );
+    let protocol = Protocol::new(crate::websocket::protocol::Role::Server, accepted.deflate);
+    Ok(WebSocketStage::open(protocol, route, bearer, cx))
+}
+
+/// The `Origin` header; several are no origin.
+pub(super) fn only_origin<'b>(request: &RequestHead<'b>) -> Option<&'b [u8]> {
+    let first = request.header("origin")?;
+    (request.headers("origin").count() == 1).then_some(first)
+}
+
+fn refuse_handshake(
+    error: HandshakeError,
+    request: &RequestHead<'_>,
+    cx: &mut Context<'_, GatewaySession>,
+) -> Outcome {
+    let mut refusal =
+        Answer::refusal(error.status(), error.sentence()).with_headers(error.headers());
+    refusal.head_only = request.method == "HEAD";
+    say(&refusal, cx)
+}
+
+/// Behind a trusted proxy the client's own address is believed, and counted; false where it has all it may have.
+fn enter_forwarded(request: &RequestHead<'_>, entry: &mut Entry, shard: &Shard) -> bool {
+    let peer = entry.client.ip;
+    if !shard.config.proxies.contains(peer) {
+        return true;
+    }
+    let values: Vec<_> = request.headers("x-forwarded-for").collect();
+    let client = shard
+        .config
+        .proxies
+        .client_address(peer, values.into_iter());
+    if client != peer {
+        entry.client.ip = client;
+        entry.client.port = 0;
+    }
+    let admission = &shard.node.admission;
+    if entry.counted.is_none() && admission.counts_addresses() {
+        if !admission.enter_address(client) {
+            return false;
+        }
+        entry.counted = Some(client);
+    }
+    true
+}

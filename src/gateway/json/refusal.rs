@@ -1,0 +1,92 @@
+//! Why a message of the gateway protocol is not followed: a code for programs, a sentence for people.
+
+use std::fmt;
+
+use crate::auth::token::TokenError;
+use crate::gateway::name::NameProblem;
+
+/// What is wrong. The connection stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::gateway) enum Refusal {
+    /// Not one JSON object from this line and column on.
+    Json(usize, usize),
+    /// Messages are text.
+    Binary,
+    Id,
+    UnknownType,
+    Missing(&'static str),
+    NotText(&'static str),
+    NotFlag(&'static str),
+    Name(&'static str, NameProblem),
+    NotRegistered,
+    AlreadyRegistered,
+    NotAMember,
+    TooManyRooms(usize),
+    TooManyConnections(usize),
+    /// The settings or the token do not let the client do that.
+    Forbidden(&'static str),
+    /// A name takes a token here.
+    NotAuthenticated,
+    /// Tokens are for nothing here.
+    NoTokens,
+    Token(TokenError),
+}
+
+impl Refusal {
+    pub(super) fn json(error: &serde_json::Error) -> Self {
+        Self::Json(error.line(), error.column())
+    }
+
+    /// What programs tell it by.
+    pub(in crate::gateway) fn code(&self) -> &'static str {
+        match self {
+            Self::Json(..) => "bad-json",
+            Self::Binary => "binary-message",
+            Self::Id => "bad-id",
+            Self::UnknownType => "unknown-type",
+            Self::Missing(_) => "missing-field",
+            Self::NotText(_) | Self::NotFlag(_) | Self::Name(..) => "bad-field",
+            Self::NotRegistered => "not-registered",
+            Self::AlreadyRegistered => "already-registered",
+            Self::NotAMember => "not-a-member",
+            Self::TooManyRooms(_) => "too-many-rooms",
+            Self::TooManyConnections(_) => "too-many-connections",
+            Self::Forbidden(_) => "forbidden",
+            Self::NotAuthenticated => "not-authenticated",
+            Self::NoTokens | Self::Token(_) => "bad-token",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(line, column) => write!(
+                f,
+                "The message is not a JSON object (line {line}, column {column})."
+            ),
+            Self::Binary => f.write_str("Messages are text; this one was binary."),
+            Self::Id => f.write_str("`id` has to be a short string or a number."),
+            Self::UnknownType => f.write_str("There is no such type of message."),
+            Self::Missing(field) => write!(f, "`{field}` is missing."),
+            Self::NotText(field) => write!(f, "`{field}` has to be a string."),
+            Self::NotFlag(field) => write!(f, "`{field}` has to be true or false."),
+            Self::Name(field, problem) => f.write_str(&problem.told(field)),
+            Self::NotRegistered => f.write_str("The connection has no user yet: register first."),
+            Self::AlreadyRegistered => {
+                f.write_str("The connection belongs to another user already.")
+            }
+            Self::NotAMember => f.write_str("You are not in this room."),
+            Self::TooManyRooms(rooms_max) => {
+                write!(f, "A connection may be in {rooms_max} rooms at most.")
+            }
+            Self::TooManyConnections(connections_max) => {
+                write!(f, "A user may have {connections_max} connections at most.")
+            }
+            Self::Forbidden(what) => write!(f, "You may not {what}."),
+            Self::NotAuthenticated => f.write_str("Who you are is told by a token here."),
+            Self::NoTokens => f.write_str("This server knows no tokens."),
+            Self::Token(error) => f.write_str(error.sentence()),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A message to many: encoded once in each form that somebody needs, shared by all who get it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::directory::Kind;
+use crate::buffer::Shared;
+use crate::websocket::codec::Codec;
+use crate::websocket::frame::HEADER_BYTES_MAX;
+use crate::websocket::protocol::MessageKind;
+
+/// In which form a receiver gets publications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Plain,
+    /// Deflated without context takeover, in the largest window of the settings.
+    Deflated,
+}
+
+impl Encoding {
+    /// Every form.
+    pub(super) const ALL: [Self; 2] = [Self::Plain, Self::Deflated];
+
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The group that a publication is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// A message to a group.
+#[derive(Debug)]
+pub struct Publication {
+    target: Target,
+    kind: MessageKind,
+    payload_bytes: usize,
+    plain: Shared,
+    deflated: OnceLock<Shared>,
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Publication {
+    /// A message for `target`. Its bytes are added to `under_way` until it is dropped.
+    pub fn new(
+        target: Target,
+        kind: MessageKind,
+        payload: &[u8],
+        codec: &mut Codec,
+        under_way: &Arc<AtomicUsize>,
+    ) -> Self {
+        let mut plain = Vec::with_capacity(payload.len() + HEADER_BYTES_MAX);
+        codec.encode_message(kind, payload, None, &mut plain);
+        under_way.fetch_add(plain.len(), Ordering::Relaxed);
+        Self {
+            target,
+            kind,
+            payload_bytes: payload.len(),
+            plain: Shared::from(plain),
+            deflated: OnceLock::new(),
+            under_way: Arc::clone(under_way),
+        }
+    }
+
+    /// Who it is for.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What it says.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.plain[self.plain.len() - self.payload_bytes..]
+    }
+
+    /// The frame in that form; windows are those that receivers of deflated frames have agreed on at least.
+    pub(super) fn frame(&self, encoding: Encoding, codec: &mut Codec, window_bits: u8) -> &Shared {
+        match encoding {
+            Encoding::Plain => &self.plain,
+            Encoding::Deflated => self.deflated.get_or_init(|| {
+                let mut deflated = Vec::new();
+                codec.encode_message(self.kind, self.payload(), Some(window_bits), &mut deflated);
+                Shared::from(deflated)
+            }),
+        }
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.under_way
+            .fetch_sub(self.plain.len(), Ordering::Relaxed);
+    }
+}

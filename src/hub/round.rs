@@ -1,0 +1,160 @@
+//! What goes out to the members of one group at once.
+
+use super::members::Member;
+use super::publication::Encoding;
+use crate::buffer::Shared;
+
+/// Publications of one turn leave as one piece up to this size, which costs the kernel less than many slices.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
+/// A member whom some of the publications pass by.
+#[derive(Debug)]
+pub(super) struct Skip {
+    pub(super) position: u32,
+    /// What it gets all the same.
+    pub(super) frames: Vec<Shared>,
+}
+
+/// The members that take one encoding, and what they get.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    pub(super) members: Vec<Member>,
+    pub(super) frames: Vec<Shared>,
+    /// In order of their positions.
+    pub(super) skips: Vec<Skip>,
+}
+
+impl List {
+    /// Makes as few pieces as possible of what goes out.
+    pub(super) fn prepare(&mut self) {
+        put_together(&mut self.frames);
+        for skip in &mut self.skips {
+            put_together(&mut skip.frames);
+        }
+    }
+
+    /// Members one after the other who get the same. Those whom nothing passes by get everything.
+    fn runs(&self) -> impl Iterator<Item = (&[Member], &[Shared])> {
+        let begins = self.skips.iter().map(|skip| skip.position as usize + 1);
+        let begins = std::iter::once(0).chain(begins);
+        let ends = self.skips.iter().map(Some).chain([None]);
+        begins.zip(ends).flat_map(|(begin, skip)| {
+            let end = skip.map_or(self.members.len(), |skip| skip.position as usize);
+            let others = (&self.members[begin..end], self.frames.as_slice());
+            let skipped = skip.map(|skip| (&self.members[end..=end], skip.frames.as_slice()));
+            std::iter::once(others).chain(skipped)
+        })
+    }
+}
+
+/// The members of one group, on loan from the hub, with everything that they get.
+#[derive(Debug)]
+pub struct Round {
+    group: u32,
+    lists: [List; Encoding::ALL.len()],
+}
+
+impl Round {
+    pub(super) fn new(group: u32) -> Self {
+        Self {
+            group,
+            lists: Default::default(),
+        }
+    }
+
+    pub(super) fn list_mut(&mut self, encoding: Encoding) -> &mut List {
+        &mut self.lists[encoding.index()]
+    }
+
+    /// Who gets what: members one after the other, with all that each of them gets, in order.
+    pub fn runs(&self) -> impl Iterator<Item = (&[Member], &[Shared])> {
+        let lists = self.lists.iter().flat_map(List::runs);
+        lists.filter(|(members, frames)| !members.is_empty() && !frames.is_empty())
+    }
+
+    pub(super) fn into_parts(self) -> (u32, impl Iterator<Item = (Encoding, Vec<Member>)>) {
+        let lists = Encoding::ALL.into_iter().zip(self.lists);
+        (
+            self.group,
+            lists.map(|(encoding, list)| (encoding, list.members)),
+        )
+    }
+}
+
+fn put_together(frames: &mut Vec<Shared>) {
+    if frames.len() < 2 {
+        return;
+    }
+    let mut pieces: Vec<Shared> = Vec::new();
+    let mut rest = frames.as_slice();
+    while let Some(first) = rest.first() {
+        let mut bytes = first.len();
+        let more = rest[1..].iter().take_while(|frame| {
+            bytes += frame.len();
+            bytes <= PIECE_BYTES_MAX
+        });
+        let count = 1 + more.count();
+        let (together, others) = rest.split_at(count);
+        pieces.push(match together {
+            [one] => Shared::clone(one),
+            several => several.concat().into(),
+        });
+        rest = others;
+    }
+    *frames = pieces;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ConnKey;
+
+    #[test]
+    fn publications_of_one_turn_are_put_together_in_order() {
+        let lengths = [3, 4, PIECE_BYTES_MAX - 7, 1, PIECE_BYTES_MAX + 1, 5];
+        let mut frames: Vec<Shared> = lengths
+            .iter()
+            .map(|&length| vec![length as u8; length].into())
+            .collect();
+        let whole = frames.concat();
+        put_together(&mut frames);
+        let lengths: Vec<_> = frames.iter().map(|piece| piece.len()).collect();
+        assert_eq!(lengths, [PIECE_BYTES_MAX, 1, PIECE_BYTES_MAX + 1, 5]);
+        assert_eq!(frames.concat(), whole);
+    }
+
+    #[test]
+    fn who_is_skipped_gets_what_is_left_in_its_place() {
+        let frame = |text: &str| -> Shared { text.as_bytes().into() };
+        let key = |index| ConnKey {
+            index,
+            generation: 0,
+        };
+        let member = |index| Member {
+            key: key(index),
+            peer: index,
+            seat: 0,
+        };
+        let skip = |position, frames: &[&str]| Skip {
+            position,
+            frames: frames.iter().map(|text| frame(text)).collect(),
+        };
+        let mut round = Round::new(0);
+        let list = round.list_mut(Encoding::Deflated);
+        list.members = (0..6).map(member).collect();
+        list.frames = vec![frame("a"), frame("b")];
+        list.skips = vec![skip(0, &["b"]), skip(3, &[]), skip(5, &["a"])];
+        list.prepare();
+        let mut sent = Vec::new();
+        for (members, frames) in round.runs() {
+            let text = String::from_utf8(frames.concat()).expect("text");
+            sent.extend(
+                members
+                    .iter()
+                    .map(|member| (member.key.index, text.clone())),
+            );
+        }
+        let expected = [(0, "b"), (1, "ab"), (2, "ab"), (4, "ab"), (5, "a")];
+        assert_eq!(sent, expected.map(|(index, text)| (index, text.to_owned())));
+    }
+}
