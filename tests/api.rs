@@ -485,7 +485,7 @@ fn scripts_of_allowed_origins_may_read_answers() {
 
 #[test]
 fn a_call_that_does_not_end_costs_its_sender_alone() {
-    let server = builder(1).env("HANDSHAKE_TIMEOUT", "500ms").start();
+    let server = builder(1).env("HANDSHAKE_TIMEOUT", "3s").start();
     let mut slow = server.connect();
     let head = format!(
         "POST /api/message HTTP/1.1\r\nHost: x\r\nX-API-Key: {API_KEY}\r\n\
