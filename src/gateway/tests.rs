@@ -90,8 +90,8 @@ impl Bench {
         }
     }
 
-    /// A WebSocket at `path`.
-    fn websocket(&mut self, path: &str) -> Peer {
+    /// A connection that has said nothing.
+    fn connect(&mut self) -> Peer {
         let (transport, end) = MemoryTransport::pair(usize::MAX);
         let node = Arc::clone(&self.engine.shard().node);
         let verdict = node.admission.enter(None);
@@ -101,7 +101,12 @@ impl Bench {
             .engine
             .insert(transport, session, |_, _| Ok::<(), ()>(()))
             .expect("inserted");
-        let peer = Peer { key, end };
+        Peer { key, end }
+    }
+
+    /// A WebSocket at `path`.
+    fn websocket(&mut self, path: &str) -> Peer {
+        let peer = self.connect();
         self.send(
             &peer,
             format!("GET {path} HTTP/1.1\r\n{HANDSHAKE}").as_bytes(),
@@ -319,4 +324,29 @@ fn a_listener_that_moves_to_another_worker_is_heard_and_hears_there() {
     second.send(&mover, &frame(Opcode::Text, true, b"there"));
     assert_eq!(neighbour.take(), b"\x81\x05there");
     assert_eq!(mover.take(), b"\x81\x05there");
+}
+
+#[test]
+fn a_back_end_waits_while_publications_pile_up() {
+    use std::sync::atomic::Ordering;
+    const PILE: usize = 1 << 30;
+    let mut bench = Bench::new(GatewayConfig {
+        api_key: Some(crate::auth::api_key::ApiKey::new("a key for tests")),
+        ..config()
+    });
+    let peer = bench.connect();
+    let node = Arc::clone(&bench.engine.shard().node);
+    node.publication_bytes().fetch_add(PILE, Ordering::Relaxed);
+    let body = r#"{"event":"e"}"#;
+    let request = format!(
+        "POST /api/broadcast HTTP/1.1\r\nHost: x\r\nX-API-Key: a key for tests\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    bench.send(&peer, request.as_bytes());
+    bench.pass(Duration::from_millis(100));
+    assert_eq!(peer.take(), b"", "answered in spite of the pile");
+    node.publication_bytes().fetch_sub(PILE, Ordering::Relaxed);
+    bench.pass(Duration::from_millis(100));
+    assert!(peer.take().starts_with(b"HTTP/1.1 200 "));
 }

@@ -14,6 +14,8 @@ const KEY_BYTES_MAX: usize = 255;
 const KEPT_FOR: Duration = Duration::from_secs(3_600);
 /// Answers kept; beyond it the oldest is forgotten.
 const ANSWERS_MAX: usize = 100_000;
+/// Bytes of all answers kept; beyond it the oldest are forgotten.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// An answer as it was first given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,8 @@ struct Answers {
     by_key: HashMap<Arc<str>, Entry>,
     /// In the order in which they began.
     order: VecDeque<(Arc<str>, Tick)>,
+    /// Of the bodies that are kept.
+    bytes: usize,
 }
 
 /// The answers of the process. Asked by calls that have a key alone.
@@ -107,6 +111,7 @@ impl Idempotency {
                 status,
                 body: Arc::from(body),
             });
+            answers.bytes += body.len();
         }
     }
 
@@ -132,7 +137,8 @@ impl Answers {
     fn forget_old(&mut self, now: Tick) {
         while let Some((_, begun_at)) = self.order.front() {
             let is_old = now.since(*begun_at) >= KEPT_FOR;
-            if !is_old && self.order.len() < ANSWERS_MAX {
+            let has_room = self.order.len() < ANSWERS_MAX && self.bytes <= ANSWER_BYTES_MAX;
+            if !is_old && has_room {
                 return;
             }
             let Some((key, begun_at)) = self.order.pop_front() else {
@@ -144,7 +150,8 @@ impl Answers {
                 .get(&key)
                 .is_some_and(|entry| entry.begun_at == begun_at)
             {
-                self.by_key.remove(&key);
+                let kept = self.by_key.remove(&key).and_then(|entry| entry.answer);
+                self.bytes -= kept.map_or(0, |kept| kept.body.len());
             }
         }
     }
@@ -195,6 +202,19 @@ mod tests {
         for key in [&b""[..], b"a\nb", b"\xff", &[b'x'; 256]] {
             assert_eq!(refused(answers.begin(key, "/p", b"", NOW)), 400);
         }
+    }
+
+    #[test]
+    fn large_answers_push_out_the_oldest() {
+        let answers = Idempotency::default();
+        let body = vec![b'x'; ANSWER_BYTES_MAX / 2];
+        for key in [b"1", b"2", b"3"] {
+            let claim = answers.begin(key, "/p", b"", NOW).expect("new");
+            answers.end(&claim, 200, &body);
+        }
+        assert!(matches!(answers.begin(b"3", "/p", b"", NOW), Err(Ok(_))));
+        assert_eq!(answers.answers().bytes, 2 * body.len());
+        answers.begin(b"1", "/p", b"", NOW).expect("forgotten");
     }
 
     #[test]

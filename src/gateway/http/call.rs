@@ -271,7 +271,8 @@ fn write(
         content_type,
         headers: &all,
         body,
-        keep_alive: form.keep_alive,
+        // The drain may have come while workers were asked.
+        keep_alive: form.keep_alive && !cx.shard.node.is_draining(),
         head_only: form.head_only,
     };
     say(&answer, cx)

@@ -58,6 +58,12 @@ impl HttpStage {
         while !input.is_empty() && !cx.out.is_congested() {
             let outcome = match self.pending.take().map(|pending| *pending) {
                 None => self.next_outcome(input, entry, cx)?,
+                Some(reading @ Pending::Reading(_)) if cx.shard.is_congested() => {
+                    // It may publish: back ends wait as clients do, so that nothing piles up between the workers.
+                    self.pending = Some(Box::new(reading));
+                    cx.shard.paused.push(cx.key);
+                    return None;
+                }
                 Some(Pending::Reading(reading)) => reading.receive(input, cx),
                 Some(waiting @ Pending::Waiting(_)) => {
                     self.pending = Some(Box::new(waiting));
