@@ -5,23 +5,11 @@ mod common;
 use common::client::Client;
 use common::eventually;
 use common::frame;
-use common::gateway::{API_KEY, Member, call, json_of, look, post};
-use common::server::{Server, ServerBuilder};
+use common::gateway::{API_KEY, Member, builder, call, json_of, look, on_one_and_on_three, post};
+use common::server::Server;
 use serde_json::{Value, json};
 
 const KEY: (&str, &str) = ("X-API-Key", API_KEY);
-
-fn builder(workers: usize) -> ServerBuilder {
-    Server::builder()
-        .env("WORKERS", workers)
-        .env("API_KEY", API_KEY)
-}
-
-fn on_one_and_on_three(test: impl Fn(&Server)) {
-    for workers in [1, 3] {
-        test(&builder(workers).start());
-    }
-}
 
 #[test]
 fn messages_are_pushed_to_users_rooms_and_everyone() {

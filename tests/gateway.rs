@@ -5,22 +5,8 @@ mod common;
 use common::DEADLINE;
 use common::eventually;
 use common::frame;
-use common::gateway::{API_KEY, Member, look};
-use common::server::{Server, ServerBuilder};
+use common::gateway::{Member, builder, look, on_one_and_on_three};
 use serde_json::{Value, json};
-
-fn builder(workers: usize) -> ServerBuilder {
-    Server::builder()
-        .env("WORKERS", workers)
-        .env("API_KEY", API_KEY)
-}
-
-/// What is the same however many workers there are.
-fn on_one_and_on_three(test: impl Fn(&Server)) {
-    for workers in [1, 3] {
-        test(&builder(workers).start());
-    }
-}
 
 fn error(told: &Value) -> &str {
     assert_eq!(told["type"], "error", "{told}");

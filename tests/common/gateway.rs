@@ -4,10 +4,24 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Response};
 use super::frame;
-use super::server::Server;
+use super::server::{Server, ServerBuilder};
 
 /// The key of servers that these tests start.
 pub(crate) const API_KEY: &str = "a key for tests";
+
+/// A server with the key of the tests.
+pub(crate) fn builder(workers: usize) -> ServerBuilder {
+    Server::builder()
+        .env("WORKERS", workers)
+        .env("API_KEY", API_KEY)
+}
+
+/// What is the same however many workers there are.
+pub(crate) fn on_one_and_on_three(test: impl Fn(&Server)) {
+    for workers in [1, 3] {
+        test(&builder(workers).start());
+    }
+}
 
 /// A connection on `/`.
 pub(crate) struct Member {
