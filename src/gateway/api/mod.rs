@@ -1,6 +1,7 @@
 //! The HTTP API of a back end: who may call it, which call a request is for, what it does. Sockets and requests that are not
 //! complete are the business of `gateway::http`.
 
+mod asyncapi;
 mod calls;
 mod idempotency;
 mod openapi;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::asyncapi;
 use super::calls::{Caller, Done};
 use super::openapi;
 use super::route::{Call, ListQuery};
@@ -17,6 +18,7 @@ impl Caller<'_> {
         let answer = match call {
             Call::Health => self.health(),
             Call::OpenApi => return Done::Now(openapi::DOCUMENT.to_vec()),
+            Call::AsyncApi => return Done::Now(asyncapi::DOCUMENT.to_vec()),
             Call::Status => self.status(),
             Call::Connections => self.connections(),
             Call::ConnectionStats => self.connection_stats(),

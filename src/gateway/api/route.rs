@@ -11,6 +11,7 @@ use super::problem::Problem;
 pub(in crate::gateway) enum Call {
     Health,
     OpenApi,
+    AsyncApi,
     Status,
     Connections,
     ConnectionStats,
@@ -62,7 +63,7 @@ impl Call {
 
     /// Whether anybody may call it.
     pub(in crate::gateway) fn is_public(&self) -> bool {
-        matches!(self, Self::Health | Self::OpenApi)
+        matches!(self, Self::Health | Self::OpenApi | Self::AsyncApi)
     }
 }
 
@@ -76,6 +77,7 @@ fn at(path: &str) -> Option<Result<Call, Problem>> {
     let call = match path.strip_prefix("/api/")? {
         "health" => Call::Health,
         "openapi.json" => Call::OpenApi,
+        "asyncapi.json" => Call::AsyncApi,
         "status" => Call::Status,
         "connections" => Call::Connections,
         "stats/connections" => Call::ConnectionStats,
