@@ -4,13 +4,12 @@ mod common;
 
 use std::collections::HashMap;
 
+use common::asyncapi::{PATH, Protocol};
 use common::client::Client;
+use common::example::{is_like, json};
 use common::gateway::{API_KEY, Member, json_of, post};
 use common::server::Server;
 use serde_json::Value;
-
-/// Stands for any value.
-const ANY: &str = "…";
 
 /// `WHO> WHAT` or `WHO< WHAT`.
 #[derive(Debug)]
@@ -41,32 +40,6 @@ fn examples(document: &str) -> Vec<Vec<Line>> {
     found
 }
 
-fn is_like(told: &Value, expected: &Value) -> bool {
-    match (told, expected) {
-        (_, Value::String(any)) if any == ANY => true,
-        (Value::Object(told), Value::Object(expected)) => {
-            told.len() == expected.len()
-                && told.iter().all(|(name, value)| {
-                    expected
-                        .get(name)
-                        .is_some_and(|wanted| is_like(value, wanted))
-                })
-        }
-        (Value::Array(told), Value::Array(expected)) => {
-            told.len() == expected.len()
-                && told
-                    .iter()
-                    .zip(expected)
-                    .all(|(told, expected)| is_like(told, expected))
-        }
-        _ => told == expected,
-    }
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
-}
-
 fn call(server: &Server, what: &str) -> (u16, Value) {
     let mut client: Client = server.connect();
     let key = ("X-API-Key", API_KEY);
@@ -84,6 +57,17 @@ fn call(server: &Server, what: &str) -> (u16, Value) {
     (response.status, json_of(&response))
 }
 
+/// What a client says is in `asyncapi.json`, or the example shows that it is refused.
+fn assert_described(message: &Value, who: &str, rest: &[Line]) {
+    let answer = rest.iter().find(|line| line.who == who && !line.is_sent);
+    let is_refused = answer.is_some_and(|line| json(&line.what)["type"] == "error");
+    let names = Protocol::get().named("client.", message);
+    assert!(
+        names.len() == 1 || is_refused,
+        "{message} is {names:?} in {PATH}"
+    );
+}
+
 fn run(example: &[Line]) {
     let server = Server::builder()
         .env("API_KEY", API_KEY)
@@ -92,7 +76,7 @@ fn run(example: &[Line]) {
         .start();
     let mut members: HashMap<&str, Member> = HashMap::new();
     let mut answer = None;
-    for line in example {
+    for (index, line) in example.iter().enumerate() {
         if line.who == "api" {
             if line.is_sent {
                 answer = Some(call(&server, &line.what));
@@ -111,7 +95,9 @@ fn run(example: &[Line]) {
             .entry(&line.who)
             .or_insert_with(|| Member::connect(&server));
         if line.is_sent {
-            member.send(&json(&line.what));
+            let message = json(&line.what);
+            assert_described(&message, &line.who, &example[index + 1..]);
+            member.send(&message);
         } else {
             let told = member.read();
             assert!(

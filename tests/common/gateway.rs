@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::asyncapi;
 use super::client::{Client, Response};
 use super::frame;
 use super::server::{Server, ServerBuilder};
@@ -55,10 +56,13 @@ impl Member {
         self.client.send_bytes(&frame::text(&message.to_string()));
     }
 
+    /// The next message, which must be one of those that `asyncapi.json` describes.
     pub(crate) fn read(&mut self) -> Value {
         let frame = self.client.read_frame();
         assert_eq!(frame.opcode, frame::TEXT, "{frame:?}");
-        serde_json::from_slice(&frame.payload).expect("a JSON message")
+        let message = serde_json::from_slice(&frame.payload).expect("a JSON message");
+        asyncapi::assert_told(&message);
+        message
     }
 
     /// Sends a message and reads the next one that comes.

@@ -8,7 +8,9 @@
     reason = "a failed test shows the logs of the processes that it drove"
 )]
 
+pub(crate) mod asyncapi;
 pub(crate) mod client;
+pub(crate) mod example;
 pub(crate) mod frame;
 pub(crate) mod front;
 pub(crate) mod gateway;
