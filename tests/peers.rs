@@ -1,8 +1,10 @@
-//! Clients that we did not write against the real server: npm `ws` and `wscat`, Python `websockets`.
+//! What we did not write: npm `ws` and `wscat` and Python `websockets` against the real server, the parser of AsyncAPI over our
+//! document of the gateway protocol.
 
 mod common;
 
-use common::peer::{Peer, facts, node, python, wscat};
+use common::asyncapi::Protocol;
+use common::peer::{Peer, asyncapi, facts, node, python, wscat};
 use common::server::Server;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -240,4 +242,17 @@ fn wscat_echoes_on_a_terminal() {
     peer.wait_for("< hello from a terminal");
     peer.type_line("grüße");
     peer.wait_for("< grüße");
+}
+
+#[test]
+fn the_parser_of_asyncapi_has_nothing_against_the_document() {
+    let mut command = asyncapi("parse.cjs");
+    command.arg(common::asyncapi::PATH);
+    let facts = facts(command);
+    assert_eq!(facts["diagnostics"], json!([]), "{facts}");
+    let length = |name: &str| facts[name].as_array().map_or(0, Vec::len);
+    let messages = Protocol::get().messages().len();
+    assert_eq!(length("messages"), messages, "{facts}");
+    assert_eq!(length("securitySchemes"), 3, "{facts}");
+    assert!(length("operations") >= 10, "{facts}");
 }

@@ -50,6 +50,15 @@ pub(crate) fn node(script: &str) -> Command {
     command
 }
 
+/// node with the parser of AsyncAPI, over a script of `tests/peers/asyncapi`.
+pub(crate) fn asyncapi(script: &str) -> Command {
+    let mut command = Command::new(program("node"));
+    command
+        .env("NODE_PATH", installed("asyncapi/node_modules"))
+        .arg(root().join("tests/peers/asyncapi").join(script));
+    command
+}
+
 /// Path of the `wscat` that npm installed.
 pub(crate) fn wscat_path() -> PathBuf {
     installed("node/node_modules/.bin/wscat")
