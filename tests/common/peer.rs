@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -64,10 +65,15 @@ pub(crate) fn wscat_path() -> PathBuf {
     installed("node/node_modules/.bin/wscat")
 }
 
-/// The same `wscat`, on a terminal of its own (`script` of bsdutils makes it one).
+/// The same `wscat`, on a terminal of its own.
 pub(crate) fn wscat(url: &str) -> Command {
     let wscat = wscat_path();
-    let line = format!("exec '{}' --no-color -c '{url}'", wscat.display());
+    on_terminal(&format!("'{}' --no-color -c '{url}'", wscat.display()))
+}
+
+/// A command of the shell, on a terminal of its own (`script` of bsdutils makes it one).
+pub(crate) fn on_terminal(command: &str) -> Command {
+    let line = format!("exec {command}");
     let mut command = Command::new(program("script"));
     command
         .args(["-q", "-e", "-f", "-c", &line, "/dev/null"])
@@ -126,6 +132,18 @@ impl Peer {
     pub(crate) fn wait_for(&self, substring: &str) -> String {
         let found = self.output.wait_for(substring, DEADLINE);
         found.unwrap_or_else(|| panic!("no {substring:?} from the peer:\n{}", self.text()))
+    }
+
+    /// First output line at or after `position` that `accept` takes, with the position behind it; fails the test at the
+    /// deadline.
+    pub(crate) fn wait_after(
+        &self,
+        position: usize,
+        deadline: Duration,
+        accept: impl Fn(&str) -> bool,
+    ) -> (usize, String) {
+        let found = self.output.wait_after(position, deadline, accept);
+        found.unwrap_or_else(|| panic!("nothing more from the peer:\n{}", self.text()))
     }
 
     /// Waits for the peer to end well, and gives the JSON object that is the last line of its output.
