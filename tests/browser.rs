@@ -1,7 +1,9 @@
-//! Chromium on a page that opens a WebSocket to the real server: directly, over TLS and through nginx.
+//! Chromium on pages that open WebSockets to the real server: directly, over TLS and through nginx.
 
 mod common;
 
+use common::asyncapi;
+use common::gateway::{API_KEY, builder};
 use common::nginx::Nginx;
 use common::peer::{facts, node};
 use common::server::Server;
@@ -74,4 +76,34 @@ fn a_page_of_a_foreign_origin_gets_no_connection() {
     let facts = browse(&server.ws_url("/ws"), &json!({}));
     assert_eq!(facts["open"], false, "{facts}");
     assert_eq!(facts["close"]["code"], 1006, "{facts}");
+}
+
+/// What they say, and what has to come, is written in `chat.cjs`: private messages, a room, a back end's calls, 200 chats in order.
+#[test]
+fn two_tabs_chat_through_nginx() {
+    let server = builder(2).start();
+    let nginx = Nginx::start(server.address());
+    let mut command = node("chat.cjs");
+    command.args([&nginx.address().to_string(), API_KEY]);
+    let facts = facts(command);
+    let connections = facts["connections"].as_array().expect("two");
+    let workers: Vec<_> = connections
+        .iter()
+        .map(|id| id.as_str().and_then(|id| id.split('-').next()))
+        .collect();
+    assert!(
+        workers[0] != workers[1],
+        "on different workers: {connections:?}"
+    );
+    let seen = &facts["seen"];
+    assert_eq!(seen["online"], true, "{seen}");
+    assert_eq!(seen["connections"][0]["rooms"], json!(["harbour"]));
+    assert_eq!(seen["connections"][0]["connectionId"], connections[1]);
+    assert_eq!(facts["alone"], json!(["ann"]));
+    assert_eq!(facts["gone"]["online"], false, "{}", facts["gone"]);
+    assert_eq!(facts["close"]["code"], 1000, "{}", facts["close"]);
+    assert_eq!(facts["close"]["wasClean"], true, "{}", facts["close"]);
+    for message in facts["heard"].as_array().expect("messages") {
+        asyncapi::assert_told(message);
+    }
 }

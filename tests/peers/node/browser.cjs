@@ -2,17 +2,10 @@
 // usage: CHROMIUM=/path node browser.cjs ECHO_URL [OPTIONS as JSON: {closeCode, page, protocols, ignoreCertificate}]
 // Ends with 0 and one line of JSON with what the page saw, or with 1 and the reason.
 'use strict';
-const http = require('node:http');
-const fs = require('node:fs');
-const os = require('node:os');
-const path = require('node:path');
-const { chromium } = require('playwright-core');
+const { withChromium, run } = require('./chromium.cjs');
 
-const TIME_LIMIT_MS = 45_000;
 const [url, json] = process.argv.slice(2);
 const options = JSON.parse(json ?? '{}');
-
-const PAGE = `<!doctype html><meta charset="utf-8"><title>A page that echoes</title><p>Echoing</p>`;
 
 // Runs in the page.
 async function talk({ url, closeCode, protocols }) {
@@ -59,50 +52,12 @@ async function talk({ url, closeCode, protocols }) {
   return { ...facts, close: await closed };
 }
 
-async function main() {
-  const server = http.createServer((_, response) => response.setHeader('Content-Type', 'text/html').end(PAGE));
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'tidegate-browser-'));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM,
-    headless: true,
-    chromiumSandbox: false,
-    ignoreHTTPSErrors: Boolean(options.ignoreCertificate),
-    args: [
-      '--disable-gpu',
-      '--disable-quic',
-      '--disable-dev-shm-usage',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
-  try {
+run(() =>
+  withChromium(options, async (context, address) => {
     const page = await context.newPage();
-    await page.goto(options.page ?? `http://127.0.0.1:${server.address().port}/`);
+    await page.goto(options.page ?? address);
     const origin = await page.evaluate(() => location.origin);
     const facts = await page.evaluate(talk, { url, closeCode: options.closeCode ?? 1000, protocols: options.protocols });
     return { origin, ...facts };
-  } finally {
-    await context.close();
-    server.close();
-    fs.rmSync(profile, { recursive: true, force: true });
-  }
-}
-
-setTimeout(() => {
-  console.error(`nothing within ${TIME_LIMIT_MS} ms`);
-  process.exit(1);
-}, TIME_LIMIT_MS);
-
-main().then(
-  (facts) => {
-    console.log(JSON.stringify(facts));
-    process.exit(0);
-  },
-  (error) => {
-    console.error(error.stack);
-    process.exit(1);
-  },
+  }),
 );
