@@ -130,6 +130,23 @@ fn without_a_good_token_there_is_no_connection() {
 }
 
 #[test]
+fn a_token_is_of_a_user_whom_others_can_name() {
+    let server = builder().env("AUTH_REQUIRED", "off").start();
+    let mut nobody = Member::connect(&server);
+    for sub in [String::new(), "a\u{7}".to_owned(), "a".repeat(129)] {
+        let token = token(60.0, &json!({ "sub": sub }));
+        let path = format!("/?token={token}");
+        let answer = server.connect().handshake(&path, &[]);
+        assert_eq!(answer.status, 401);
+        assert!(answer.text().contains("`sub`"), "{}", answer.text());
+        let told = nobody.ask(&json!({ "type": "auth", "token": token }));
+        assert_eq!(code(&told), "bad-token", "{told}");
+    }
+    let longest = token(60.0, &json!({ "sub": "a".repeat(128) }));
+    bearing(&server, &longest).expect_silence();
+}
+
+#[test]
 fn a_token_says_who_its_bearer_is_and_what_that_may() {
     let server = builder().env("CLIENT_BROADCAST", "on").start();
     let claims = json!({ "rooms": ["lobby", "team-*"], "publish": false, "broadcast": false });

@@ -52,6 +52,8 @@ pub enum TokenError {
     NotYet,
     /// A claim that has to be there is not: `sub`, `exp`.
     MissingClaim,
+    /// Its `sub` is no name that a user can have.
+    Subject,
 }
 
 impl TokenError {
@@ -64,6 +66,7 @@ impl TokenError {
             Self::Expired => "The token has expired.",
             Self::NotYet => "The token is not valid yet.",
             Self::MissingClaim => "The token needs the claims `sub` and `exp`.",
+            Self::Subject => "The token's `sub` cannot be the name of a user.",
         }
     }
 }

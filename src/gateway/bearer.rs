@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::config::GatewayConfig;
-use crate::auth::token::{Grant, TokenError};
+use super::name::check_name;
+use crate::auth::token::{Grant, TokenError, TokenPolicy};
 use crate::http::head::RequestHead;
 use crate::reactor::Tick;
 use crate::timestamp;
@@ -82,10 +83,21 @@ pub(super) fn of_handshake(
             Ok(None)
         };
     };
-    let grant = tokens
-        .verify(&token, timestamp::since_1970())
-        .map_err(Unauthorized::Wrong)?;
+    let grant = grant_of(&token, tokens, config).map_err(Unauthorized::Wrong)?;
     Ok(Some(Box::new(Bearer::new(grant, now))))
+}
+
+/// What a token grants to a user whom others can name.
+pub(super) fn grant_of(
+    token: &str,
+    tokens: &TokenPolicy,
+    config: &GatewayConfig,
+) -> Result<Grant, TokenError> {
+    let grant = tokens.verify(token, timestamp::since_1970())?;
+    match check_name(&grant.user, config.name_bytes_max) {
+        Ok(()) => Ok(grant),
+        Err(_) => Err(TokenError::Subject),
+    }
 }
 
 /// The first token of a request; one that is not text is a wrong one.

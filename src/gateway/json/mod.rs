@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::ask::{Gathered, Purpose};
-use super::bearer::Bearer;
+use super::bearer::{Bearer, grant_of};
 use super::shard::Shard;
 use crate::auth::token::Grant;
 use crate::hub::{Encoding, Joined, Kind, PeerId};
@@ -257,11 +257,9 @@ impl<'m> Call<'_, 'm> {
 
     /// Another token in place of the one that was shown, or the first.
     fn authenticate(&mut self, token: &str) -> Result<(), Refusal> {
-        let tokens = self.shard.config.tokens.clone();
-        let tokens = tokens.ok_or(Refusal::NoTokens)?;
-        let grant = tokens
-            .verify(token, timestamp::since_1970())
-            .map_err(Refusal::Token)?;
+        let config = &self.shard.config;
+        let tokens = config.tokens.as_ref().ok_or(Refusal::NoTokens)?;
+        let grant = grant_of(token, tokens, config).map_err(Refusal::Token)?;
         match self.user() {
             Ok(user) if user != grant.user => return Err(Refusal::AlreadyRegistered),
             Ok(_) => {}
