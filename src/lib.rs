@@ -10,7 +10,7 @@
 //! | 2 | [`reactor`] | the mio loop: connections, readiness, timers, send queues; bytes and sessions only |
 //! | 2 | [`hub`] | users, rooms and who hears what on this node; publications encoded once |
 //! | 1 | [`websocket`], [`http`], [`auth`] | protocols without I/O: bytes and `now` in, events and bytes out |
-//! | 0 | [`buffer`], [`id`], [`limits`], [`timestamp`] | values that everyone may hold |
+//! | 0 | [`buffer`], [`id`], [`limits`], `sync`, [`timestamp`] | values that everyone may hold |
 //!
 //! **A message comes in:** `reactor` reads into the worker's shared buffer, the session of `gateway` drives
 //! `websocket::protocol::Protocol::receive` until it gives `None`, the endpoint answers with effects, and
@@ -31,5 +31,6 @@ pub mod id;
 pub mod limits;
 pub mod reactor;
 pub mod server;
+mod sync;
 pub mod timestamp;
 pub mod websocket;

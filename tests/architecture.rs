@@ -13,7 +13,7 @@ use proc_macro2::TokenStream;
 use reader::{Finding, Import, Reader};
 
 /// Modules at the crate's root, and the floor on which each stands.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("cli", 5),
     ("server", 4),
     ("gateway", 3),
@@ -29,6 +29,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("buffer", 0),
     ("metrics", 0),
     ("limits", 0),
+    ("sync", 0),
     ("timestamp", 0),
 ];
 

@@ -5,9 +5,10 @@
 
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use papaya::HashMap;
+
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// What a group is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,10 +1,11 @@
 //! How other threads reach a worker: a bounded queue and one wake-up for all that waits in it.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_queue::SegQueue;
 use mio::{Registry, Token, Waker};
+
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What waits for one worker. Many threads send, the worker alone takes.
 #[derive(Debug)]
