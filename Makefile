@@ -13,7 +13,7 @@ INSTALL := tests/peers/install
 # Runs a command and tells how long it took.
 STAGE := tests/peers/stage
 
-.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz doc deny advisories bench bench-check criterion clean
+.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz loom doc deny advisories bench bench-check criterion clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,7 @@ test: ## Installs what is missing and runs everything (under 30 minutes on two c
 	@$(STAGE) fmt $(MAKE) --no-print-directory fmt
 	@$(STAGE) clippy $(MAKE) --no-print-directory clippy
 	@$(STAGE) tests cargo test --locked
+	@$(STAGE) loom $(MAKE) --no-print-directory loom
 	@$(STAGE) bench-check $(MAKE) --no-print-directory bench-check
 	@$(STAGE) doc $(MAKE) --no-print-directory doc
 	@$(STAGE) deny $(MAKE) --no-print-directory deny
@@ -65,12 +66,22 @@ fuzz: ## Each fuzz target for FUZZ_SECONDS
 	$(INSTALL) fuzz
 	tests/peers/fuzz $(FUZZ_SECONDS)
 
+# A target directory of its own, so that neither build throws the other's away. Not `--all-targets`: the unit tests in the
+# sources that loom/ includes are the package's.
+LOOM := --locked --manifest-path loom/Cargo.toml --target-dir target/loom
+
+loom: ## Model checks of what threads share without a lock (a minute)
+	cargo fmt --manifest-path loom/Cargo.toml --check
+	cargo clippy $(LOOM) --lib --test '*' -- -D warnings
+	cargo test $(LOOM)
+
 doc: ## Builds the documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 deny: ## Licences, banned crates and sources; then the advisories, if their database can be had
 	$(INSTALL) deny
 	cargo deny --locked check --hide-inclusion-graph licenses bans sources
+	cargo deny --locked --manifest-path loom/Cargo.toml --config deny.toml check --hide-inclusion-graph licenses bans sources
 	tests/peers/advisories
 
 bench: ## Measures the server against its peers and bare TCP servers, and writes benches/RESULTS.md (an hour)
