@@ -185,9 +185,11 @@ impl Queue {
                 self.done.fetch_add(count, Ordering::SeqCst);
                 self.tell_progress();
             }
+            // Asked before whether lines wait: asked after, it would also leave those that came between the two questions.
+            let is_last = self.stopping.load(Ordering::SeqCst);
             if self.is_empty() {
                 self.tell_lost(sink, own_line);
-                if self.stopping.load(Ordering::SeqCst) {
+                if is_last {
                     break;
                 }
                 if count > 0 {
