@@ -1,9 +1,9 @@
 //! Model checks of what threads of Tidegate share without a lock: `make loom` runs them.
 //!
-//! The sources of those protocols are included here as they stand. They take their atomics from `crate::sync`, which is
-//! loom's in this crate and the standard library's in the package, and the crates that they name, which loom cannot look
-//! into, are stood in for by models that promise no more than the real ones: [`SegQueue`], [`HashMap`], [`Waker`]. loom then runs each
-//! check with every order of steps and every value that the memory model lets a load see.
+//! The sources of those protocols are included here as they stand. They take atomics and locks from `crate::sync`, which is
+//! loom's in this crate and the standard library's in the package. For the crates that they name, which loom cannot look
+//! into, stand models that promise no more than the real ones: [`SegQueue`], [`HashMap`], [`Waker`]. loom then runs each check with
+//! every order of steps, up to a number of switches between threads, and every value that the memory model lets a load see.
 
 // So `mio::Waker` in an included source is the one below.
 extern crate self as crossbeam_queue;
@@ -11,9 +11,12 @@ extern crate self as mio;
 extern crate self as papaya;
 
 pub mod hub;
+#[path = "../../src/limits.rs"]
+pub mod limits;
 mod map;
 mod queue;
 pub mod reactor;
+pub mod server;
 pub mod sync;
 mod waker;
 

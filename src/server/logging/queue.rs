@@ -1,13 +1,14 @@
 //! The way from the threads that log to the one that writes: bounded, and whoever puts a line in waits for no terminal and no disk.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, Thread};
+use std::sync::{OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use memchr::{memchr, memrchr};
 
 use crate::limits::LOG_BATCH_BYTES_MAX;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What became of a batch of lines.
 #[derive(Debug, Default)]

@@ -1,3 +1,0 @@
-//! In place of `src/sync.rs`: what loom sees.
-
-pub use loom::sync::atomic;
