@@ -48,7 +48,7 @@ fn engine() -> Engine<GatewaySession, MemoryTransport> {
         cors: OriginPolicy::parse([]).expect("any"),
         tokens: None,
         is_auth_required: false,
-        name_bytes_max: 128,
+        name_chars_max: 128,
         rooms_per_connection_max: 100,
         connections_per_user_max: 0,
         may_clients_broadcast: false,

@@ -60,7 +60,7 @@ fn config() -> GatewayConfig {
         cors: OriginPolicy::parse([]).expect("any"),
         tokens: None,
         is_auth_required: false,
-        name_bytes_max: 128,
+        name_chars_max: 128,
         rooms_per_connection_max: 100,
         connections_per_user_max: 0,
         may_clients_broadcast: false,

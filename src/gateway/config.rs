@@ -75,8 +75,8 @@ pub struct GatewayConfig {
     pub tokens: Option<Arc<TokenPolicy>>,
     /// Whether a WebSocket without a token is refused, where tokens are believed.
     pub is_auth_required: bool,
-    /// Bytes of the name of a user, a room, an event.
-    pub name_bytes_max: usize,
+    /// Characters of the name of a user, a room, an event.
+    pub name_chars_max: usize,
     /// Rooms that one connection may be in.
     pub rooms_per_connection_max: usize,
     /// Connections that one user may have in this process; 0 for any number.

@@ -35,7 +35,7 @@ pub(super) fn gateway(settings: &Settings, tokens: Option<Arc<TokenPolicy>>) -> 
         is_auth_required: settings.tokens.is_required,
         api_key: settings.api_key.clone(),
         cors: settings.cors.clone(),
-        name_bytes_max: settings.name_bytes_max,
+        name_chars_max: settings.name_chars_max,
         rooms_per_connection_max: settings.rooms_per_connection_max,
         connections_per_user_max: settings.connections_per_user_max,
         may_clients_broadcast: settings.may_clients_broadcast,

@@ -306,7 +306,7 @@ impl Caller<'_> {
     }
 
     fn check(&self, field: &str, name: &str) -> Result<(), Problem> {
-        check_name(name, self.shard.config.name_bytes_max)
+        check_name(name, self.shard.config.name_chars_max)
             .map_err(|problem| Problem::new(422, problem.told(field)))
     }
 }

@@ -88,7 +88,7 @@ impl JsonEndpoint {
             now,
             bearer,
         } = surroundings;
-        let (id, request) = request::parse(message, shard.config.name_bytes_max);
+        let (id, request) = request::parse(message, shard.config.name_chars_max);
         let mut call = Call {
             peer: self.peer,
             shard,

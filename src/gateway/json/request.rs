@@ -88,14 +88,14 @@ pub(super) enum Request<'m> {
 /// Reads a message. The id is told also where the rest is refused, as far as it can be read.
 pub(super) fn parse(
     message: &[u8],
-    name_bytes_max: usize,
+    name_chars_max: usize,
 ) -> (Id<'_>, Result<Request<'_>, Refusal>) {
     let fields: Fields<'_> = match serde_json::from_slice(message) {
         Ok(fields) => fields,
         Err(error) => return (None, Err(Refusal::json(&error))),
     };
     match id(&fields) {
-        Ok(id) => (id, request(&fields, name_bytes_max)),
+        Ok(id) => (id, request(&fields, name_chars_max)),
         Err(refusal) => (None, Err(refusal)),
     }
 }
@@ -112,8 +112,8 @@ fn id<'m>(fields: &Fields<'m>) -> Result<Id<'m>, Refusal> {
     Ok(Some(id))
 }
 
-fn request<'m>(fields: &Fields<'m>, name_bytes_max: usize) -> Result<Request<'m>, Refusal> {
-    let name = |field, value| name(field, value, name_bytes_max);
+fn request<'m>(fields: &Fields<'m>, name_chars_max: usize) -> Result<Request<'m>, Refusal> {
+    let name = |field, value| name(field, value, name_chars_max);
     let kind = text("type", fields.kind)?;
     let data = fields.data.map_or("null", RawValue::get);
     Ok(match &*kind {
@@ -179,10 +179,10 @@ fn text<'m>(field: &'static str, value: Option<&'m RawValue>) -> Result<Cow<'m, 
 fn name<'m>(
     field: &'static str,
     value: Option<&'m RawValue>,
-    bytes_max: usize,
+    chars_max: usize,
 ) -> Result<Cow<'m, str>, Refusal> {
     let name = text(field, value)?;
-    check_name(&name, bytes_max).map_err(|problem| Refusal::Name(field, problem))?;
+    check_name(&name, chars_max).map_err(|problem| Refusal::Name(field, problem))?;
     Ok(name)
 }
 

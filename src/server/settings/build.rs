@@ -186,7 +186,7 @@ impl Entries {
             connections_per_address_max: self.number(Key::MaxConnectionsPerIp) as usize,
             connections_per_user_max: self.number(Key::MaxConnectionsPerUser) as usize,
             rooms_per_connection_max: self.number(Key::MaxRoomsPerConnection) as usize,
-            name_bytes_max: self.number(Key::MaxNameLength) as usize,
+            name_chars_max: self.number(Key::MaxNameLength) as usize,
             may_clients_broadcast: self.switch(Key::ClientBroadcast),
             tokens: TokenSettings {
                 secret: self

@@ -119,8 +119,8 @@ pub struct Settings {
     pub connections_per_user_max: usize,
     /// Rooms that one connection may be in.
     pub rooms_per_connection_max: usize,
-    /// Bytes of the name of a user, a room, an event.
-    pub name_bytes_max: usize,
+    /// Characters of the name of a user, a room, an event.
+    pub name_chars_max: usize,
     /// Whose tokens are believed.
     pub tokens: TokenSettings,
     /// What the HTTP API asks for; without it nobody may call it.

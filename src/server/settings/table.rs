@@ -283,7 +283,7 @@ pub static SETTINGS: &[Setting] = &[
         .reloads(),
     row(Key::MaxNameLength, "MAX_NAME_LENGTH", Theme::Limits, whole(1, 4_096))
         .default("128")
-        .means("Bytes of the name of a user, a room, an event.")
+        .means("Characters of the name of a user, a room, an event.")
         .reloads(),
     row(Key::MaxMessageSize, "MAX_MESSAGE_SIZE", Theme::Limits, size(1, GIB))
         .default("1MiB")
