@@ -40,6 +40,23 @@ pub(super) struct Reading {
     form: Form,
 }
 
+/// Refuses a call whose connection was not let in, or whose body nobody can find the end of; it is the connection's last.
+pub(super) fn refuse_early(
+    request: &RequestHead<'_>,
+    status: u16,
+    detail: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    cx: &mut Context<'_, GatewaySession>,
+) -> Outcome {
+    let form = Form {
+        keep_alive: false,
+        head_only: request.method == "HEAD",
+        origin: allowed_origin(request, cx),
+    };
+    let problem = Problem::new(status, detail).with_headers(headers);
+    refuse(&problem, &form, cx)
+}
+
 /// Answers the head of a call, or goes on to its body, the beginning of which may lie behind it.
 pub(super) fn begin(
     request: &RequestHead<'_>,
@@ -168,6 +185,13 @@ impl Reading {
                 refuse(&problem_of(error), &self.form, cx)
             }
         }
+    }
+
+    /// The rest of the body did not come in time.
+    pub(super) fn refuse_late(mut self, cx: &mut Context<'_, GatewaySession>) -> Outcome {
+        self.form.keep_alive = false;
+        let problem = Problem::new(408, "The body did not arrive in time.");
+        refuse(&problem, &self.form, cx)
     }
 
     /// Everything is there.

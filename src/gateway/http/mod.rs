@@ -22,6 +22,7 @@ use answer::Answer;
 use call::Pending;
 use upgrade::upgrade;
 
+const ADDRESS_FULL: &str = "Your address has all the connections it may have.\n";
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
@@ -167,7 +168,11 @@ impl HttpStage {
 
     pub(super) fn on_deadline(&mut self, cx: &mut Context<'_, GatewaySession>) {
         const DETAIL: &str = "no complete request arrived in time";
-        if !self.partial.is_empty() || self.pending.is_some() {
+        let pending = self.pending.take().map(|pending| *pending);
+        if let Some(Pending::Reading(reading)) = pending {
+            // Closed below, whatever it comes to.
+            let _ = reading.refuse_late(cx);
+        } else if !self.partial.is_empty() || pending.is_some() {
             let answer = Answer::refusal(408, "No complete request arrived in time.\n");
             answer.write(cx.out.cork(), cx.shard, cx.now);
         }
@@ -217,21 +222,31 @@ fn answer(
     entry: &mut Entry,
     cx: &mut Context<'_, GatewaySession>,
 ) -> Outcome {
-    let framing = match request.body() {
-        Ok(framing) => framing,
-        Err(error) => return refuse_head(error, cx),
-    };
-    if let Some(refusal) = refuse_entry(entry.verdict) {
-        return say(&refusal, cx);
-    }
     let route = cx
         .shard
         .config
         .routes
         .iter()
         .position(|route| route.path == request.path());
+    let is_call = route.is_none() && api::is_api(request.path()) && !handshake::is_upgrade(request);
+    let framing = match request.body() {
+        Ok(framing) => framing,
+        Err(error) if is_call => {
+            return call::refuse_early(request, error.status(), error.sentence(), &[], cx);
+        }
+        Err(error) => return refuse_head(error, cx),
+    };
+    if let Some((status, sentence)) = refuse_entry(entry.verdict) {
+        if is_call {
+            return call::refuse_early(request, status, sentence.trim_end(), &[RETRY_AFTER], cx);
+        }
+        return say(
+            &Answer::refusal(status, sentence).with_headers(&[RETRY_AFTER]),
+            cx,
+        );
+    }
     let Some(route) = route else {
-        if api::is_api(request.path()) && !handshake::is_upgrade(request) {
+        if is_call {
             return call::begin(request, framing, has_more, cx);
         }
         // A body that nobody reads, or a peer that goes on as if it had been upgraded, must not be taken for requests.
@@ -248,21 +263,19 @@ fn answer(
     }
 }
 
-/// The answer to a connection that was not let in.
-fn refuse_entry(verdict: Verdict) -> Option<Answer<'static>> {
+/// Status and sentence for a connection that was not let in.
+fn refuse_entry(verdict: Verdict) -> Option<(u16, &'static str)> {
     match verdict {
         Verdict::Admitted => None,
-        Verdict::AddressFull => Some(address_full()),
+        Verdict::AddressFull => Some((429, ADDRESS_FULL)),
         Verdict::ProcessFull | Verdict::Dropped => {
-            let sentence = "The server has all the connections it may have.\n";
-            Some(Answer::refusal(503, sentence).with_headers(&[RETRY_AFTER]))
+            Some((503, "The server has all the connections it may have.\n"))
         }
     }
 }
 
 fn address_full() -> Answer<'static> {
-    let sentence = "Your address has all the connections it may have.\n";
-    Answer::refusal(429, sentence).with_headers(&[RETRY_AFTER])
+    Answer::refusal(429, ADDRESS_FULL).with_headers(&[RETRY_AFTER])
 }
 
 /// Writes an answer; whether it is the last is for it to say.
