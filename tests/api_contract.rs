@@ -3,8 +3,8 @@
 mod common;
 
 use common::client::{Client, Response};
-use common::gateway::{API_KEY, builder, json_of};
-use serde_json::Value;
+use common::gateway::{API_KEY, Member, builder, call, json_of, post};
+use serde_json::{Value, json};
 
 const KEY: (&str, &str) = ("X-API-Key", API_KEY);
 
@@ -19,6 +19,112 @@ fn expect_problem(response: &Response, status: u16) -> Value {
     let problem = json_of(response);
     assert_eq!(problem["status"], status);
     problem
+}
+
+#[test]
+fn a_reason_may_have_as_many_characters_as_the_document_says() {
+    let server = builder(1).start();
+    let mut client = server.connect();
+    let mut disconnect = |reason: &str| {
+        let body = json!({ "userId": "ann", "code": 4000, "reason": reason });
+        call(&mut client, "/api/disconnect", &body).0
+    };
+    assert_eq!(disconnect(&"x".repeat(124)), 422);
+    for (reason, heard) in [("x", 123), ("ü", 122), ("水", 123), ("🌊", 120)] {
+        let mut ann = Member::of(&server, "ann");
+        assert_eq!(disconnect(&reason.repeat(123)), 200);
+        let told = ann.client.expect_close(4000);
+        assert_eq!(told, reason.repeat(heard / reason.len()));
+    }
+}
+
+#[test]
+fn an_id_that_no_connection_has_is_nobodys() {
+    let server = builder(2).start();
+    let mut client = server.connect();
+    for (id, status) in [
+        ("0-0.0", 200),
+        ("1-4294967295.4294967295", 200),
+        ("99999-9999999999.0000000001", 200),
+        ("0-0", 422),
+        ("100000-0.0", 422),
+        ("0-99999999999.0", 422),
+        ("0-0.+1", 422),
+        ("0-0.", 422),
+    ] {
+        for (path, body) in [
+            ("/api/disconnect", json!({ "connectionId": id })),
+            ("/api/join", json!({ "connectionId": id, "room": "r" })),
+        ] {
+            let (told, answer) = call(&mut client, path, &body);
+            assert_eq!(told, status, "{path} {id}: {answer}");
+            assert!(
+                status != 200 || answer["connections"] == 0,
+                "{id}: {answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn null_is_no_way_to_leave_something_out() {
+    let server = builder(1).start();
+    for (path, body) in [
+        (
+            "/api/send-to-user",
+            json!({ "userId": "a", "message": 1, "type": null }),
+        ),
+        (
+            "/api/publish",
+            json!({ "room": "r", "rooms": null, "event": "e" }),
+        ),
+        (
+            "/api/publish",
+            json!({ "room": null, "rooms": ["r"], "event": "e" }),
+        ),
+        (
+            "/api/join",
+            json!({ "userId": "a", "connectionId": null, "room": "r" }),
+        ),
+        (
+            "/api/leave",
+            json!({ "userId": null, "connectionId": "0-0.0", "room": "r" }),
+        ),
+        ("/api/disconnect", json!({ "userId": "a", "code": null })),
+        ("/api/disconnect", json!({ "userId": "a", "reason": null })),
+        (
+            "/api/disconnect",
+            json!({ "userId": "a", "connectionId": null }),
+        ),
+    ] {
+        let (status, problem) = call(&mut server.connect(), path, &body);
+        assert_eq!(status, 422, "{path} {body}: {problem}");
+    }
+    let nothing = json!({ "userId": "a", "event": "e", "data": null });
+    assert_eq!(
+        call(&mut server.connect(), "/api/message", &nothing).0,
+        200,
+        "data may be anything"
+    );
+}
+
+#[test]
+fn an_integer_is_one_by_its_value() {
+    let server = builder(1).start();
+    for (code, status) in [
+        ("4000", 200),
+        ("4000.0", 200),
+        ("4e3", 200),
+        ("4000.5", 422),
+        ("-4000", 422),
+        ("69536", 422),
+        ("1e300", 422),
+        ("\"4000\"", 422),
+    ] {
+        let body = format!("{{\"userId\":\"ann\",\"code\":{code}}}");
+        let response = post(&mut server.connect(), "/api/disconnect", &[KEY], &body);
+        assert_eq!(response.status, status, "{code}: {response:?}");
+    }
 }
 
 #[test]
@@ -76,4 +182,13 @@ fn a_full_server_tells_so_in_the_words_of_the_api() {
         refused.get("/health").header("content-type"),
         Some("text/plain; charset=utf-8")
     );
+}
+
+#[test]
+fn a_space_is_not_visible() {
+    let server = builder(1).start();
+    let body = json!({ "event": "e" }).to_string();
+    let headers = [KEY, ("Idempotency-Key", "a b")];
+    let response = post(&mut server.connect(), "/api/broadcast", &headers, &body);
+    expect_problem(&response, 400);
 }

@@ -1,6 +1,6 @@
 //! The calls that act: what they take, and what they do.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::idempotency::Claim;
@@ -19,8 +19,17 @@ use crate::websocket::close::CloseCode;
 const BATCH_CALLS_MAX: usize = 1_000;
 /// Rooms in one call.
 const ROOMS_MAX: usize = 1_000;
-/// Bytes of the reason of a Close frame (RFC 6455 section 5.5.1).
-const REASON_BYTES_MAX: usize = crate::limits::CLOSE_REASON_BYTES_MAX;
+/// Characters of the reason of a Close frame: as many as fit where each is one byte. Of others as many go along as fit.
+const REASON_CHARS_MAX: usize = crate::limits::CLOSE_REASON_BYTES_MAX;
+/// The id of no connection: there are not so many workers.
+const NOBODY: ConnectionId = ConnectionId {
+    worker: u16::MAX,
+    key: ConnKey {
+        index: 0,
+        generation: 0,
+    },
+};
+const _: () = assert!(NOBODY.worker as u64 >= crate::limits::WORKERS_MAX);
 
 /// What a call comes to.
 #[derive(Debug)]
@@ -37,7 +46,7 @@ struct SendToUser<'b> {
     user_id: String,
     #[serde(borrow)]
     message: &'b RawValue,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default, deserialize_with = "given")]
     kind: Option<String>,
 }
 
@@ -53,7 +62,9 @@ struct Message<'b> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Publish<'b> {
+    #[serde(default, deserialize_with = "given")]
     room: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     rooms: Option<Vec<String>>,
     event: String,
     #[serde(borrow)]
@@ -92,7 +103,9 @@ struct Batch<'b> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Membership {
+    #[serde(default, deserialize_with = "given")]
     user_id: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     connection_id: Option<String>,
     room: String,
 }
@@ -100,9 +113,13 @@ struct Membership {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Disconnect {
+    #[serde(default, deserialize_with = "given")]
     user_id: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     connection_id: Option<String>,
-    code: Option<u16>,
+    #[serde(default, deserialize_with = "given")]
+    code: Option<f64>,
+    #[serde(default, deserialize_with = "given")]
     reason: Option<String>,
 }
 
@@ -246,17 +263,17 @@ impl Caller<'_> {
     }
 
     fn disconnect(&mut self, call: &Disconnect) -> Result<Done, Problem> {
-        let code = match call.code {
+        let code = match call.code.map(whole) {
             None => CloseCode::NORMAL,
-            Some(code @ (1000 | 1001 | 1008 | 1011..=1013 | 3000..=4999)) => CloseCode(code),
+            Some(Some(code @ (1000 | 1001 | 1008 | 1011..=1013 | 3000..=4999))) => CloseCode(code),
             Some(_) => {
                 let detail = "`code` is 1000, 1001, 1008, 1011 to 1013, or 3000 to 4999.";
                 return Err(Problem::new(422, detail));
             }
         };
         let reason = call.reason.as_deref().unwrap_or("");
-        if reason.len() > REASON_BYTES_MAX {
-            let detail = format!("`reason` may have {REASON_BYTES_MAX} bytes at most.");
+        if reason.chars().count() > REASON_CHARS_MAX {
+            let detail = format!("`reason` may have {REASON_CHARS_MAX} characters at most.");
             return Err(Problem::new(422, detail));
         }
         let who = self.who(call.user_id.as_deref(), call.connection_id.as_deref())?;
@@ -294,10 +311,9 @@ impl Caller<'_> {
                 self.check("userId", user)?;
                 Ok(Who::User(user.into()))
             }
-            (None, Some(connection)) => connection
-                .parse::<ConnectionId>()
+            (None, Some(connection)) => connection_of(connection)
                 .map(Who::Connection)
-                .map_err(|_| Problem::new(422, "`connectionId` is not the id of a connection.")),
+                .ok_or_else(|| Problem::new(422, "`connectionId` is not the id of a connection.")),
             _ => Err(Problem::new(
                 422,
                 "Either `userId` or `connectionId` is wanted.",
@@ -309,6 +325,30 @@ impl Caller<'_> {
         check_name(name, self.shard.config.name_chars_max)
             .map_err(|problem| Problem::new(422, problem.told(field)))
     }
+}
+
+/// A field that may be left out, and is refused where it is null: the document knows of no null, and to those who mean nothing by
+/// it and to those who mean something it would have to be the same.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
+}
+
+/// The number where it is an integer as JSON Schema has it, by its value: 1000.0 is one.
+fn whole(number: f64) -> Option<u16> {
+    // What is out of range comes out as the bound, which is another number.
+    let whole = number as u16;
+    (f64::from(whole) == number).then_some(whole)
+}
+
+/// The connection that `id` names, [`NOBODY`] where none can have it; `None` for what does not look like an id at all.
+fn connection_of(id: &str) -> Option<ConnectionId> {
+    let is_number = |text: &str, digits_max| {
+        (1..=digits_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let (worker, rest) = id.split_once('-')?;
+    let (generation, index) = rest.split_once('.')?;
+    let looks_like_one = is_number(worker, 5) && is_number(generation, 10) && is_number(index, 10);
+    looks_like_one.then(|| id.parse().unwrap_or(NOBODY))
 }
 
 /// Reads a body.
