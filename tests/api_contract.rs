@@ -22,6 +22,23 @@ fn expect_problem(response: &Response, status: u16) -> Value {
 }
 
 #[test]
+fn a_name_may_have_as_many_characters_as_the_document_says() {
+    let server = builder(2).env("MAX_NAME_LENGTH", 8).start();
+    let mut client = server.connect();
+    let document = json_of(&client.get("/api/openapi.json"));
+    let most = document["components"]["schemas"]["Name"]["maxLength"].as_u64();
+    assert_eq!(most, Some(8), "the limit of this server");
+    let mut member = Member::of(&server, "水水水水水水水水");
+    member.join("üüüüüüüü");
+    let publish = |room: &str| json!({ "room": room, "event": "🌊🌊🌊🌊🌊🌊🌊🌊" });
+    let (status, told) = call(&mut client, "/api/publish", &publish("üüüüüüüü"));
+    assert_eq!((status, &told["delivered"]), (200, &json!(1)));
+    assert_eq!(member.read()["event"], "🌊🌊🌊🌊🌊🌊🌊🌊");
+    let (status, _) = call(&mut client, "/api/publish", &publish("üüüüüüüüü"));
+    assert_eq!(status, 422);
+}
+
+#[test]
 fn a_reason_may_have_as_many_characters_as_the_document_says() {
     let server = builder(1).start();
     let mut client = server.connect();

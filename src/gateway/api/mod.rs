@@ -15,6 +15,8 @@ pub(super) use problem::Problem;
 pub(super) use read::told;
 pub(super) use route::{Call, find, is_api, methods};
 
+/// Of the server, and of what it offers here.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Content type of answers, and of what calls take.
 pub(super) const JSON: &str = "application/json";
 /// Content type of refusals (RFC 9457).

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::VERSION;
 use super::asyncapi;
 use super::calls::{Caller, Done};
 use super::openapi;
@@ -10,14 +11,12 @@ use crate::gateway::ask::{Described, Gathered, Purpose, Question};
 use crate::gateway::config::EndpointKind;
 use crate::hub::Kind;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 impl Caller<'_> {
     /// Answers a call that reads.
     pub(in crate::gateway) fn read(&mut self, call: &Call) -> Done {
         let answer = match call {
             Call::Health => self.health(),
-            Call::OpenApi => return Done::Now(openapi::DOCUMENT.to_vec()),
+            Call::OpenApi => return Done::Now(openapi::document(self.shard.config.name_chars_max)),
             Call::AsyncApi => return Done::Now(asyncapi::DOCUMENT.to_vec()),
             Call::Status => self.status(),
             Call::Connections => self.connections(),
