@@ -94,7 +94,7 @@ pub(super) fn grant_of(
     config: &GatewayConfig,
 ) -> Result<Grant, TokenError> {
     let grant = tokens.verify(token, timestamp::since_1970())?;
-    match check_name(&grant.user, config.name_bytes_max) {
+    match check_name(&grant.user, config.name_chars_max) {
         Ok(()) => Ok(grant),
         Err(_) => Err(TokenError::Subject),
     }

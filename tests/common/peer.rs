@@ -90,6 +90,23 @@ pub(crate) fn python(script: &str) -> Command {
     command
 }
 
+/// A program of the pinned Schemathesis, or of what came with it; it finds the hooks in `tests/peers/schemathesis`.
+pub(crate) fn schemathesis(program: &str) -> Command {
+    let mut command = Command::new(installed(&format!("schemathesis/bin/{program}")));
+    command
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONPATH", root().join("tests/peers/schemathesis"))
+        .env("SCHEMATHESIS_HOOKS", "hooks")
+        // The server is on this machine, whatever the way to others is.
+        .env("NO_PROXY", "*");
+    command
+}
+
+/// A file of `tests/peers`.
+pub(crate) fn peer_file(path: &str) -> PathBuf {
+    root().join("tests/peers").join(path)
+}
+
 /// Path of Chromium.
 pub(crate) fn chromium() -> PathBuf {
     program("chromium")
