@@ -36,6 +36,8 @@ pub(super) struct Connection<S, T> {
     pub(super) is_waiting: bool,
     /// A read gave the end of the stream.
     pub(super) is_read_ended: bool,
+    /// The session wants no input for now.
+    pub(super) is_paused: bool,
     pub(super) last_activity: Tick,
     pub(super) queue: Option<Box<SendQueue>>,
     pub(super) unread: Option<Box<Unread>>,
@@ -55,6 +57,7 @@ impl<S, T> Connection<S, T> {
             stage: Stage::Open,
             is_waiting: false,
             is_read_ended: false,
+            is_paused: false,
             last_activity: now,
             queue: None,
             unread: None,
@@ -92,6 +95,7 @@ pub(super) struct DetachedState<S> {
     pub(super) session: S,
     pub(super) queue: Option<Box<SendQueue>>,
     pub(super) unread: Option<Box<Unread>>,
+    pub(super) is_paused: bool,
     /// Time left to the deadline.
     pub(super) deadline_in: Option<std::time::Duration>,
 }

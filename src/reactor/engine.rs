@@ -219,6 +219,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
                 session: connection.session,
                 queue: connection.queue,
                 unread: connection.unread,
+                is_paused: connection.is_paused,
                 deadline_in: connection.deadline.map(|deadline| deadline.since(now)),
             },
         })
@@ -249,6 +250,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
         connection.session.on_attach(key, &mut self.shard);
         connection.queue = state.queue;
         connection.unread = state.unread;
+        connection.is_paused = state.is_paused;
         connection.deadline = state.deadline_in.map(|left| now.after(left));
         self.connections.insert(connection);
         if let Some(mut turn) = self.at(key) {

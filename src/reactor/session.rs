@@ -91,6 +91,8 @@ pub(super) struct Control {
     pub(super) close: Option<CloseReason>,
     pub(super) is_peer_done: bool,
     pub(super) abort: bool,
+    /// Whether input is wanted from now on.
+    pub(super) wants_input: Option<bool>,
 }
 
 /// The surroundings of one call. Nothing acts inside it: what is said here happens when the call is over.
@@ -124,6 +126,19 @@ impl<S: Session> Context<'_, S> {
     /// Asks for no `on_deadline`.
     pub fn clear_deadline(&mut self) {
         self.control.deadline = Some(None);
+        self.control.is_asked = true;
+    }
+
+    /// Asks for no input, until it is asked for again: what the peer sends waits in the kernel, and its end is not noticed.
+    /// To be taken back by a deadline of the session's own.
+    pub fn pause_input(&mut self) {
+        self.control.wants_input = Some(false);
+        self.control.is_asked = true;
+    }
+
+    /// Asks for input again, and first of all for what had not been consumed.
+    pub fn resume_input(&mut self) {
+        self.control.wants_input = Some(true);
         self.control.is_asked = true;
     }
 

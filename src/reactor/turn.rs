@@ -116,6 +116,12 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
             self.connection.deadline = deadline;
             self.arm();
         }
+        if let Some(wanted) = control.wants_input {
+            self.connection.is_paused = !wanted;
+            if wanted {
+                self.requeue();
+            }
+        }
         if let Some(reason) = control.close {
             if control.abort {
                 self.abort(reason);

@@ -19,6 +19,7 @@ struct Log {
 #[derive(Debug, Default)]
 struct Probe {
     inputs: usize,
+    is_paused: bool,
 }
 
 impl Session for Probe {
@@ -40,6 +41,11 @@ impl Session for Probe {
                 b'A' => cx.abort(CloseReason::server(CloseCode::NORMAL, "asked to, now")),
                 b'L' => cx.set_deadline(Duration::from_secs(3_600)),
                 b'T' => cx.set_deadline(Duration::from_millis(100)),
+                b'P' => {
+                    self.is_paused = true;
+                    cx.set_deadline(Duration::from_millis(100));
+                    return cx.pause_input();
+                }
                 b'O' => cx.out.owned(b"..owned".to_vec(), 2),
                 b'B' => cx.out.cork().extend_from_slice(&[b'b'; 1000]),
                 byte => cx.out.cork().push(byte),
@@ -55,6 +61,9 @@ impl Session for Probe {
     fn on_deadline(&mut self, cx: &mut Context<'_, Self>) {
         cx.shard.events.push("deadline".into());
         cx.out.cork().extend_from_slice(b"T");
+        if std::mem::take(&mut self.is_paused) {
+            cx.resume_input();
+        }
     }
 
     fn on_drained(&mut self, cx: &mut Context<'_, Self>) {
@@ -441,4 +450,41 @@ fn far_deadlines_come_in_time_and_leave_no_entry_for_long() {
     }
     bench.pass(Duration::from_secs(61));
     assert_eq!(bench.engine.next_due(), None);
+}
+
+#[test]
+fn a_paused_connection_is_not_read_and_loses_nothing() {
+    let mut bench = Bench::new(Limits::default());
+    let (key, peer) = bench.connect(usize::MAX);
+    bench.send(key, &peer, b"onePtwo");
+    assert_eq!(seen(&peer).from_engine, b"one");
+    let reads = seen(&peer).reads;
+    bench.send(key, &peer, b"three");
+    assert_eq!(
+        seen(&peer).reads,
+        reads,
+        "what comes meanwhile stays with the kernel"
+    );
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(seen(&peer).from_engine, b"oneTtwothree");
+    bench.send(key, &peer, b"P!");
+    bench.engine.abort(key, CloseReason::RESET);
+    bench.turn();
+    assert!(bench.engine.is_empty(), "a paused one can be ended");
+}
+
+#[test]
+fn a_paused_connection_stays_so_on_its_way_to_another_engine() {
+    let mut bench = Bench::new(Limits::default());
+    let (key, peer) = bench.connect(usize::MAX);
+    bench.send(key, &peer, b"Ptwo");
+    let detached = bench.engine.detach(key).expect("open");
+    let mut other = Bench::new(Limits::default());
+    let attached = other.engine.attach(detached, |_, _| Ok::<(), ()>(()));
+    attached.expect("attached");
+    other.turn();
+    other.turn();
+    assert_eq!(seen(&peer).from_engine, b"");
+    other.pass(Duration::from_millis(200));
+    assert_eq!(seen(&peer).from_engine, b"Ttwo");
 }

@@ -13,6 +13,9 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
     pub(super) fn read(&mut self, read_buffer: &mut [u8]) {
         let mut budget = self.tools.limits.turn_bytes_max;
         loop {
+            if self.connection.is_paused && self.connection.stage == Stage::Open {
+                return;
+            }
             if let Some(mut unread) = self.connection.unread.take() {
                 let left = self.feed(&mut unread.bytes);
                 if self.connection.stage != Stage::Open || left == 0 {
@@ -149,6 +152,7 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
             let moved = input.position() > before;
             if input.is_empty()
                 || !moved
+                || self.connection.is_paused
                 || self.connection.stage != Stage::Open
                 || self.connection.backlog() >= self.tools.limits.congested_bytes
             {
