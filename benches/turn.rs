@@ -2,15 +2,12 @@
 //! on the echo endpoint. The transport's own cost is part of it: a lock and two copies for each direction.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tidegate::auth::origin::OriginPolicy;
 use tidegate::gateway::{
-    Admission, ClientAddress, EndpointKind, GatewayConfig, GatewaySession, Node, Route, Shard,
-    Verdict,
+    AddressLimits, Admission, ClientAddress, EndpointKind, GatewayConfig, GatewaySession, Node,
+    Route, Shard, Verdict,
 };
-use tidegate::http::forwarded::TrustedProxies;
 use tidegate::id::ConnKey;
 use tidegate::reactor::{Engine, Limits, MemoryPeer, MemoryTransport, Readiness, Tick};
 use tidegate::websocket::codec::{Codec, Config};
@@ -32,26 +29,11 @@ fn engine() -> Engine<GatewaySession, MemoryTransport> {
         path: "/ws".to_owned(),
         endpoint: EndpointKind::Echo,
     }];
-    let node = Node::new(1, Admission::new(1, 100_000, 0));
+    let node = Node::new(1, Admission::new(1, 100_000, AddressLimits::default()));
     let config = GatewayConfig {
         routes,
-        origins: OriginPolicy::parse([]).expect("an empty list"),
-        proxies: TrustedProxies::parse(["loopback"]).expect("a word it knows"),
-        subprotocols: Vec::new(),
-        deflate: None,
         codec: CODEC,
-        handshake_timeout: Duration::from_secs(10),
-        heartbeat_interval: Some(Duration::from_secs(30)),
-        heartbeat_timeout: Duration::from_secs(10),
-        close_timeout: Duration::from_secs(5),
-        api_key: None,
-        cors: OriginPolicy::parse([]).expect("any"),
-        tokens: None,
-        is_auth_required: false,
-        name_chars_max: 128,
-        rooms_per_connection_max: 100,
-        connections_per_user_max: 0,
-        may_clients_broadcast: false,
+        ..GatewayConfig::default()
     };
     let shard = Shard::new(0, Arc::new(config), Arc::new(node));
     Engine::new(shard, Limits::default(), Tick(0))

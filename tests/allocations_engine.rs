@@ -6,14 +6,12 @@
 mod counting;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use counting::{live_bytes, steady_state};
-use tidegate::auth::origin::OriginPolicy;
 use tidegate::gateway::{
-    Admission, ClientAddress, EndpointKind, GatewayConfig, GatewaySession, Node, Route, Shard,
+    AddressLimits, Admission, ClientAddress, EndpointKind, GatewayConfig, GatewaySession, Node,
+    Route, Shard,
 };
-use tidegate::http::forwarded::TrustedProxies;
 use tidegate::id::ConnKey;
 use tidegate::reactor::{Engine, Limits, MemoryPeer, MemoryTransport, Readiness, Tick};
 use tidegate::websocket::codec::{self, Codec};
@@ -44,26 +42,12 @@ fn config() -> GatewayConfig {
             path: "/ws".into(),
             endpoint: EndpointKind::Echo,
         }],
-        origins: OriginPolicy::default(),
-        proxies: TrustedProxies::default(),
-        subprotocols: Vec::new(),
         deflate: Some(DeflatePolicy {
             context_takeover: false,
             window_bits_max: 15,
         }),
         codec: CODEC,
-        handshake_timeout: Duration::from_secs(10),
-        heartbeat_interval: Some(Duration::from_secs(30)),
-        heartbeat_timeout: Duration::from_secs(10),
-        close_timeout: Duration::from_secs(5),
-        api_key: None,
-        cors: OriginPolicy::parse([]).expect("any"),
-        tokens: None,
-        is_auth_required: false,
-        name_chars_max: 128,
-        rooms_per_connection_max: 100,
-        connections_per_user_max: 0,
-        may_clients_broadcast: false,
+        ..GatewayConfig::default()
     }
 }
 
@@ -82,7 +66,7 @@ struct Peer {
 impl Bench {
     fn new() -> Self {
         let config = config();
-        let node = Node::new(1, Admission::new(1, 100_000, 0));
+        let node = Node::new(1, Admission::new(1, 100_000, AddressLimits::default()));
         let shard = Shard::new(0, Arc::new(config), Arc::new(node));
         Self {
             engine: Engine::new(shard, Limits::default(), Tick(0)),
@@ -100,7 +84,7 @@ impl Bench {
             end.from_engine.reserve(peer_bytes);
         }
         let node = Arc::clone(&self.engine.shard().node);
-        let verdict = node.admission.enter(None);
+        let verdict = node.admission.enter(None, Tick(0));
         node.admission.assign();
         let session = GatewaySession::new(ClientAddress::UNIX, verdict, None);
         let key = self

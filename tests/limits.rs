@@ -28,8 +28,9 @@ fn expect_busy(response: &Response, status: u16) {
         after.parse::<u32>().is_ok_and(|seconds| seconds > 0),
         "{after}"
     );
+    let text = response.text();
     assert!(
-        response.text().contains("all the connections"),
+        text.contains("all the connections") || text.contains("connects too often"),
         "{response:?}"
     );
 }
@@ -147,6 +148,43 @@ fn behind_a_proxy_the_client_is_counted() {
         let mut client = Client::tcp_from(address(2), nginx.address());
         client.handshake("/ws", &[]).status == 101
     });
+}
+
+#[test]
+fn an_address_that_connects_too_often_waits() {
+    let builder = || {
+        Server::builder()
+            .env("MAX_CONNECTION_RATE_PER_IP", 1)
+            .env("RATE_LIMIT_BURST", "60s")
+    };
+    let server = builder().env("TRUSTED_PROXIES", "none").start();
+    let came = Instant::now();
+    let mut served = 0;
+    // Whether they stay or not.
+    while server.connect().get("/health").status == 200 {
+        served += 1;
+    }
+    let late = came.elapsed().as_secs() as usize + 1;
+    assert!((60..=60 + late).contains(&served), "{served}");
+    let response = server.connect().get("/health");
+    expect_busy(&response, 429);
+    let line = server.wait_for_log("connected more often than it may", DEADLINE);
+    assert!(line.contains("times=1 last=127.0.0.1"), "{line}");
+    let another = Client::tcp_from(address(9), server.address()).get("/health");
+    assert_eq!(another.status, 200);
+
+    let server = builder().env("TRUSTED_PROXIES", "127.0.0.1").start();
+    let nginx = Nginx::start(server.address());
+    let connect = |last| {
+        let mut client = Client::tcp_from(address(last), nginx.address());
+        client.handshake("/ws", &[]).status
+    };
+    let came = Instant::now();
+    let served = std::iter::repeat_with(|| connect(2)).take_while(|&status| status == 101);
+    let served = served.count();
+    let late = came.elapsed().as_secs() as usize + 1;
+    assert!((60..=60 + late).contains(&served), "{served}");
+    assert_eq!(connect(3), 101);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Who is let in: connections of the process and of each address, counted in one place.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::address::{AddressLimits, AddressRefusal, Addresses};
+use super::tally::Limit;
 use crate::limits::REFUSALS_MAX;
+use crate::reactor::Tick;
 
 /// What became of a connection that asked to be let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,52 +18,78 @@ pub enum Verdict {
     ProcessFull,
     /// Answered 429: its address has.
     AddressFull,
+    /// Answered 429: its address has come too often in a short time.
+    AddressTooOften,
     /// Dropped: too many wait for a refusal already.
     Dropped,
+}
+
+impl Verdict {
+    /// The limit that was reached, where one was.
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            Self::Admitted => None,
+            Self::ProcessFull | Self::Dropped => Some(Limit::Connections),
+            Self::AddressFull => Some(Limit::AddressConnections),
+            Self::AddressTooOften => Some(Limit::AddressRate),
+        }
+    }
+}
+
+impl From<AddressRefusal> for Verdict {
+    fn from(refusal: AddressRefusal) -> Self {
+        match refusal {
+            AddressRefusal::Full => Self::AddressFull,
+            AddressRefusal::TooOften => Self::AddressTooOften,
+        }
+    }
 }
 
 /// The counts. Asked when a connection comes and when it goes, never for a message.
 #[derive(Debug)]
 pub struct Admission {
     connections_max: AtomicUsize,
-    per_address_max: AtomicUsize,
+    counts_addresses: AtomicBool,
     admitted: AtomicUsize,
     refusals: AtomicUsize,
     workers: Vec<AtomicUsize>,
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Mutex<Addresses>,
     is_starved: AtomicBool,
 }
 
 impl Admission {
     /// Nobody is in yet.
-    pub fn new(workers: usize, connections_max: usize, per_address_max: usize) -> Self {
+    pub fn new(workers: usize, connections_max: usize, per_address: AddressLimits) -> Self {
         Self {
             connections_max: AtomicUsize::new(connections_max),
-            per_address_max: AtomicUsize::new(per_address_max),
+            counts_addresses: AtomicBool::new(per_address.is_on()),
             admitted: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             workers: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
-            addresses: Mutex::new(HashMap::new()),
+            addresses: Mutex::new(Addresses::new(per_address)),
             is_starved: AtomicBool::new(false),
         }
     }
 
     /// Other limits from now on; who is in stays in.
-    pub fn set_limits(&self, connections_max: usize, per_address_max: usize) {
+    pub fn set_limits(&self, connections_max: usize, per_address: AddressLimits) {
         self.connections_max
             .store(connections_max, Ordering::Relaxed);
-        self.per_address_max
-            .store(per_address_max, Ordering::Relaxed);
+        self.addresses().limits = per_address;
+        self.counts_addresses
+            .store(per_address.is_on(), Ordering::Relaxed);
     }
 
     /// A connection asks to be let in, counted under `address` where one is given. Every verdict but `Dropped` is to be
     /// taken back by `leave`.
-    pub fn enter(&self, address: Option<IpAddr>) -> Verdict {
+    pub fn enter(&self, address: Option<IpAddr>, now: Tick) -> Verdict {
         if self.admitted.load(Ordering::Relaxed) >= self.connections_max.load(Ordering::Relaxed) {
             return self.refuse(Verdict::ProcessFull);
         }
-        if address.is_some_and(|address| !self.enter_address(address)) {
-            return self.refuse(Verdict::AddressFull);
+        if let Some(address) = address
+            && let Err(refusal) = self.enter_address(address, now)
+        {
+            return self.refuse(refusal.into());
         }
         self.admitted.fetch_add(1, Ordering::Relaxed);
         Verdict::Admitted
@@ -79,7 +107,7 @@ impl Admission {
     pub fn leave(&self, verdict: Verdict) {
         match verdict {
             Verdict::Admitted => self.admitted.fetch_sub(1, Ordering::Relaxed),
-            Verdict::ProcessFull | Verdict::AddressFull => {
+            Verdict::ProcessFull | Verdict::AddressFull | Verdict::AddressTooOften => {
                 self.refusals.fetch_sub(1, Ordering::Relaxed)
             }
             Verdict::Dropped => 0,
@@ -88,34 +116,24 @@ impl Admission {
 
     /// Whether connections of one address are limited at all.
     pub fn counts_addresses(&self) -> bool {
-        self.per_address_max.load(Ordering::Relaxed) > 0
+        self.counts_addresses.load(Ordering::Relaxed)
     }
 
-    /// Counts one more connection of `address`; false, and nothing counted, where it has all it may have. To be taken back
-    /// by `leave_address`, also where the limit has been turned off since.
-    pub fn enter_address(&self, address: IpAddr) -> bool {
-        let max = self.per_address_max.load(Ordering::Relaxed);
-        let mut addresses = self.addresses();
-        let count = addresses.entry(address).or_insert(0);
-        if max > 0 && *count >= max {
-            return false;
-        }
-        *count += 1;
-        true
+    /// Counts one more connection of `address`. To be taken back by `leave_address`, also where the limit has been turned
+    /// off since.
+    ///
+    /// # Errors
+    /// Why it may not have one more; nothing is counted then.
+    pub fn enter_address(&self, address: IpAddr, now: Tick) -> Result<(), AddressRefusal> {
+        self.addresses().enter(address, now)
     }
 
     /// A connection of `address` has gone.
     pub fn leave_address(&self, address: IpAddr) {
-        let mut addresses = self.addresses();
-        if let Some(count) = addresses.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                addresses.remove(&address);
-            }
-        }
+        self.addresses().leave(address);
     }
 
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
         // A panic under this lock ends the process; nobody sees what it left.
         self.addresses
             .lock()
@@ -132,9 +150,9 @@ impl Admission {
         self.connections_max.load(Ordering::Relaxed)
     }
 
-    /// Connections of one address that may be; 0 for any number.
-    pub fn per_address_max(&self) -> usize {
-        self.per_address_max.load(Ordering::Relaxed)
+    /// What one address may have.
+    pub fn per_address(&self) -> AddressLimits {
+        self.addresses().limits
     }
 
     /// Connections of `worker`.
@@ -179,47 +197,44 @@ impl Admission {
 mod tests {
     use super::*;
 
+    const NOW: Tick = Tick(5);
+
     #[test]
     fn the_process_and_each_address_have_their_limit() {
-        let admission = Admission::new(2, 3, 2);
+        let limits = AddressLimits {
+            connections_max: 2,
+            ..AddressLimits::default()
+        };
+        let admission = Admission::new(2, 3, limits);
         let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse::<IpAddr>().expect("address"));
-        assert_eq!(admission.enter(Some(a)), Verdict::Admitted);
-        assert_eq!(admission.enter(Some(a)), Verdict::Admitted);
-        assert_eq!(admission.enter(Some(a)), Verdict::AddressFull);
-        assert_eq!(admission.enter(Some(b)), Verdict::Admitted);
-        assert_eq!(admission.enter(Some(b)), Verdict::ProcessFull);
+        assert_eq!(admission.enter(Some(a), NOW), Verdict::Admitted);
+        assert_eq!(admission.enter(Some(a), NOW), Verdict::Admitted);
+        assert_eq!(admission.enter(Some(a), NOW), Verdict::AddressFull);
+        assert_eq!(admission.enter(Some(b), NOW), Verdict::Admitted);
+        assert_eq!(admission.enter(Some(b), NOW), Verdict::ProcessFull);
         assert_eq!(admission.admitted(), 3);
         admission.leave(Verdict::Admitted);
         admission.leave_address(a);
-        assert_eq!(admission.enter(Some(a)), Verdict::Admitted);
+        assert_eq!(admission.enter(Some(a), NOW), Verdict::Admitted);
     }
 
     #[test]
     fn refusals_wait_in_bounded_number() {
-        let admission = Admission::new(1, 0, 0);
+        let admission = Admission::new(1, 0, AddressLimits::default());
         for _ in 0..REFUSALS_MAX {
-            assert_eq!(admission.enter(None), Verdict::ProcessFull);
+            assert_eq!(admission.enter(None, NOW), Verdict::ProcessFull);
         }
-        assert_eq!(admission.enter(None), Verdict::Dropped);
+        assert_eq!(admission.enter(None, NOW), Verdict::Dropped);
         admission.leave(Verdict::Dropped);
         admission.leave(Verdict::ProcessFull);
-        assert_eq!(admission.enter(None), Verdict::ProcessFull);
+        assert_eq!(admission.enter(None, NOW), Verdict::ProcessFull);
     }
 
     #[test]
     fn connections_go_to_the_worker_with_the_fewest() {
-        let admission = Admission::new(3, 10, 0);
+        let admission = Admission::new(3, 10, AddressLimits::default());
         assert_eq!([(); 6].map(|()| admission.assign()), [0, 1, 2, 0, 1, 2]);
         admission.unassign(1);
         assert_eq!(admission.assign(), 1);
-    }
-
-    #[test]
-    fn a_table_of_addresses_forgets_who_left() {
-        let admission = Admission::new(1, 10, 1);
-        let address = IpAddr::from([10, 0, 0, 9]);
-        assert!(admission.enter_address(address) && !admission.enter_address(address));
-        admission.leave_address(address);
-        assert!(admission.addresses().is_empty());
     }
 }

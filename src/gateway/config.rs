@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rate::RateLimits;
 use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
 use crate::auth::token::TokenPolicy;
 use crate::http::forwarded::TrustedProxies;
+use crate::hub::RoomPolicies;
 use crate::websocket::codec;
 use crate::websocket::extension::DeflatePolicy;
 
@@ -81,6 +83,42 @@ pub struct GatewayConfig {
     pub rooms_per_connection_max: usize,
     /// Connections that one user may have in this process; 0 for any number.
     pub connections_per_user_max: usize,
+    /// How fast a WebSocket may send.
+    pub rate: RateLimits,
+    /// What becomes of a room's messages that a member reads too slowly.
+    pub room_policies: Arc<RoomPolicies>,
     /// Whether clients may send to everyone.
     pub may_clients_broadcast: bool,
+}
+
+impl Default for GatewayConfig {
+    /// No route, no key, no limit but those that have to be; the times of the settings' defaults.
+    fn default() -> Self {
+        Self {
+            routes: Vec::new(),
+            origins: OriginPolicy::default(),
+            proxies: TrustedProxies::default(),
+            subprotocols: Vec::new(),
+            deflate: None,
+            codec: codec::Config {
+                message_bytes_max: 1 << 20,
+                compression_bytes_min: 1024,
+                compression_level: 1,
+            },
+            handshake_timeout: Duration::from_secs(10),
+            heartbeat_interval: Some(Duration::from_secs(30)),
+            heartbeat_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            api_key: None,
+            cors: OriginPolicy::default(),
+            tokens: None,
+            is_auth_required: false,
+            name_chars_max: 128,
+            rooms_per_connection_max: 100,
+            connections_per_user_max: 0,
+            rate: RateLimits::default(),
+            room_policies: Arc::default(),
+            may_clients_broadcast: false,
+        }
+    }
 }

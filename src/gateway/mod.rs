@@ -1,5 +1,6 @@
 //! What a connection is for: routes, stages, endpoints, HTTP answers. It knows requests and messages, no socket.
 
+mod address;
 mod admission;
 mod answering;
 mod api;
@@ -11,16 +12,21 @@ mod http;
 mod json;
 mod name;
 mod node;
+mod rate;
 mod session;
 mod shard;
+mod tally;
 mod websocket;
 
+pub use address::AddressLimits;
 pub use admission::{Admission, Verdict};
 pub use client::ClientAddress;
 pub use config::{EndpointKind, GatewayConfig, Route};
 pub use node::Node;
+pub use rate::{RateLimits, RatePolicy};
 pub use session::{GatewaySession, Mail};
 pub use shard::Shard;
+pub use tally::{Limit, Tally};
 
 #[cfg(test)]
 mod tests;

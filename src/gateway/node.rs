@@ -9,6 +9,7 @@ use super::admission::Admission;
 use super::api::Idempotency;
 use super::config::EndpointKind;
 use super::session::{GatewaySession, Mail};
+use super::tally::Tally;
 use crate::hub::Directory;
 use crate::reactor::{Command, Mailbox};
 
@@ -31,6 +32,8 @@ impl fmt::Debug for Hook {
 pub struct Node {
     /// Who is let in.
     pub admission: Admission,
+    /// How often limits were reached.
+    pub tally: Tally,
     is_draining: AtomicBool,
     mailboxes: OnceLock<Vec<WorkerMailbox>>,
     directory: Arc<Directory>,
@@ -49,6 +52,7 @@ impl Node {
     pub fn new(workers: usize, admission: Admission) -> Self {
         Self {
             admission,
+            tally: Tally::default(),
             is_draining: AtomicBool::new(false),
             mailboxes: OnceLock::new(),
             directory: Arc::new(Directory::new(workers)),

@@ -10,6 +10,7 @@ use super::client::ClientAddress;
 use super::config::GatewayConfig;
 use super::http::HttpStage;
 use super::shard::Shard;
+use super::tally::Limit;
 use super::websocket::WebSocketStage;
 use crate::hub::Publication;
 use crate::id::ConnKey;
@@ -125,7 +126,7 @@ impl GatewaySession {
 
     /// Other settings are in force.
     fn on_configured(&mut self, cx: &mut Context<'_, Self>) {
-        if let Stage::WebSocket(websocket) = &self.stage {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
             websocket.on_configured(cx);
         }
     }
@@ -205,6 +206,10 @@ impl Session for GatewaySession {
             Stage::Http(_) => log::debug!("{id} closed by {initiator}: {detail}"),
             Stage::WebSocket(websocket) => {
                 websocket.on_close(cx);
+                if reason == CloseReason::SLOW_CONSUMER {
+                    let tally = &cx.shard.node.tally;
+                    tally.reached(Limit::SendQueue, 1, cx.now, &id);
+                }
                 let client = self.entry.client;
                 log::info!(
                     "{id} closed by {initiator}: address={client} code={} {detail}",

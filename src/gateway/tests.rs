@@ -1,15 +1,14 @@
 //! Whole connections over memory, under a clock that the test moves.
 
+mod rates;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::auth::origin::OriginPolicy;
-use crate::http::forwarded::TrustedProxies;
 use crate::id::ConnKey;
 use crate::limits::MESSAGE_AGE_MAX;
 use crate::reactor::{Engine, Limits, MemoryPeer, MemoryTransport, Readiness, Session, Tick};
-use crate::websocket::codec;
 use crate::websocket::frame::{Opcode, encode_header};
 
 const HANDSHAKE: &str = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -26,27 +25,8 @@ fn config() -> GatewayConfig {
             route("/ws", EndpointKind::Echo),
             route("/broadcast", EndpointKind::Broadcast),
         ],
-        origins: OriginPolicy::parse([]).expect("any"),
-        proxies: TrustedProxies::default(),
-        subprotocols: Vec::new(),
-        deflate: None,
-        codec: codec::Config {
-            message_bytes_max: 1 << 20,
-            compression_bytes_min: 1024,
-            compression_level: 1,
-        },
-        handshake_timeout: Duration::from_secs(10),
         heartbeat_interval: None,
-        heartbeat_timeout: Duration::from_secs(10),
-        close_timeout: Duration::from_secs(5),
-        api_key: None,
-        cors: OriginPolicy::parse([]).expect("any"),
-        tokens: None,
-        is_auth_required: false,
-        name_chars_max: 128,
-        rooms_per_connection_max: 100,
-        connections_per_user_max: 0,
-        may_clients_broadcast: false,
+        ..GatewayConfig::default()
     }
 }
 
@@ -80,7 +60,7 @@ impl Peer {
 
 impl Bench {
     fn new(config: GatewayConfig) -> Self {
-        let admission = Admission::new(1, 1000, 0);
+        let admission = Admission::new(1, 1000, AddressLimits::default());
         let node = Arc::new(Node::new(1, admission));
         let shard = Shard::new(0, Arc::new(config), node);
         Self {
@@ -94,7 +74,7 @@ impl Bench {
     fn connect(&mut self) -> Peer {
         let (transport, end) = MemoryTransport::pair(usize::MAX);
         let node = Arc::clone(&self.engine.shard().node);
-        let verdict = node.admission.enter(None);
+        let verdict = node.admission.enter(None, Tick(0));
         node.admission.assign();
         let session = GatewaySession::new(ClientAddress::UNIX, verdict, None);
         let key = self

@@ -10,12 +10,14 @@
 
 mod directory;
 mod members;
+mod policy;
 mod publication;
 mod round;
 mod worker;
 
 pub use directory::{Audience, Directory, Kind, Listed};
 pub use members::Member;
+pub use policy::{Overflow, RoomPolicies};
 pub use publication::{Encoding, Publication, Target};
 pub use round::Round;
 pub use worker::{Hub, Joined, PeerId, Reach};

@@ -167,7 +167,7 @@ impl Acceptor {
                 match self.accept_one(index) {
                     Ok((socket, client)) => {
                         accepts_max -= 1;
-                        self.admit(index, socket, client, open);
+                        self.admit(index, socket, client, now, open);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.doors[index].is_ready = false;
@@ -196,11 +196,21 @@ impl Acceptor {
         }
     }
 
-    fn admit(&mut self, door: usize, socket: Socket, client: ClientAddress, open: &mut Opener<'_>) {
+    fn admit(
+        &mut self,
+        door: usize,
+        socket: Socket,
+        client: ClientAddress,
+        now: Tick,
+        open: &mut Opener<'_>,
+    ) {
         let admission = &self.node.admission;
         let is_counted = admission.counts_addresses() && !self.config.proxies.contains(client.ip);
         let address = is_counted.then_some(client.ip);
-        let verdict = admission.enter(address);
+        let verdict = admission.enter(address, now);
+        if let Some(limit) = verdict.limit() {
+            self.node.tally.reached(limit, 1, now, &client);
+        }
         if verdict == Verdict::Dropped {
             return log::debug!("dropped: address={client}, too many refusals wait");
         }

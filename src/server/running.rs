@@ -129,7 +129,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     let admission = Admission::new(
         settings.workers,
         settings.connections_max,
-        settings.connections_per_address_max,
+        translate::per_address(settings),
     );
     let node = Arc::new(Node::new(settings.workers, admission));
     let config = translate::gateway(settings, tokens.map(Arc::new));
@@ -260,10 +260,7 @@ impl Server {
         };
         self.acceptor.configure(config);
         let admission = &self.node.admission;
-        admission.set_limits(
-            settings.connections_max,
-            settings.connections_per_address_max,
-        );
+        admission.set_limits(settings.connections_max, translate::per_address(settings));
         let config = Arc::new(translate::gateway(settings, tokens.map(Arc::new)));
         for worker in &self.workers {
             deliver(worker, Command::Limits(translate::limits(settings)));

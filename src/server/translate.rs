@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::token::TokenPolicy;
-use crate::gateway::GatewayConfig;
+use crate::gateway::{AddressLimits, GatewayConfig};
 use crate::reactor::Limits;
 use crate::server::settings::Settings;
 use crate::websocket::codec;
@@ -37,8 +37,19 @@ pub(super) fn gateway(settings: &Settings, tokens: Option<Arc<TokenPolicy>>) -> 
         cors: settings.cors.clone(),
         name_chars_max: settings.name_chars_max,
         rooms_per_connection_max: settings.rooms_per_connection_max,
+        rate: settings.rate,
+        room_policies: Arc::new(settings.room_policies.clone()),
         connections_per_user_max: settings.connections_per_user_max,
         may_clients_broadcast: settings.may_clients_broadcast,
+    }
+}
+
+/// What one client address may have.
+pub(super) fn per_address(settings: &Settings) -> AddressLimits {
+    AddressLimits {
+        connections_max: settings.connections_per_address_max,
+        rate_max: settings.connection_rate_per_address_max,
+        burst: settings.rate.burst,
     }
 }
 

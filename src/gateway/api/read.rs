@@ -9,6 +9,7 @@ use super::openapi;
 use super::route::{Call, ListQuery};
 use crate::gateway::ask::{Described, Gathered, Purpose, Question};
 use crate::gateway::config::EndpointKind;
+use crate::gateway::tally::Limit;
 use crate::hub::Kind;
 
 impl Caller<'_> {
@@ -85,7 +86,7 @@ impl Caller<'_> {
         json!({
             "activeConnections": admission.admitted(),
             "maxConnections": admission.connections_max(),
-            "maxConnectionsPerAddress": admission.per_address_max(),
+            "maxConnectionsPerAddress": admission.per_address().connections_max,
             "maxConnectionsPerUser": config.connections_per_user_max,
             "users": self.shard.hub.directory().len(Kind::User),
         })
@@ -106,6 +107,10 @@ impl Caller<'_> {
             "endpoints": EndpointKind::ALL
                 .into_iter()
                 .map(|kind| (kind.name().to_owned(), json!(open(kind))))
+                .collect::<serde_json::Map<_, _>>(),
+            "limitsReached": Limit::ALL
+                .into_iter()
+                .map(|limit| (limit.name().to_owned(), json!(node.tally.count(limit))))
                 .collect::<serde_json::Map<_, _>>(),
             "transports": {
                 "websocket": websockets,

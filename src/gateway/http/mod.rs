@@ -6,6 +6,7 @@ mod upgrade;
 
 use std::ops::ControlFlow;
 
+use super::address::AddressRefusal;
 use super::admission::Verdict;
 use super::api;
 use super::session::{Entry, GatewaySession};
@@ -22,7 +23,6 @@ use answer::Answer;
 use call::Pending;
 use upgrade::upgrade;
 
-const ADDRESS_FULL: &str = "Your address has all the connections it may have.\n";
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER: (&str, &str) = ("Retry-After", "5");
 
@@ -267,15 +267,29 @@ fn answer(
 fn refuse_entry(verdict: Verdict) -> Option<(u16, &'static str)> {
     match verdict {
         Verdict::Admitted => None,
-        Verdict::AddressFull => Some((429, ADDRESS_FULL)),
+        Verdict::AddressFull => Some((429, address_sentence(AddressRefusal::Full))),
+        Verdict::AddressTooOften => Some((429, address_sentence(AddressRefusal::TooOften))),
         Verdict::ProcessFull | Verdict::Dropped => {
             Some((503, "The server has all the connections it may have.\n"))
         }
     }
 }
 
-fn address_full() -> Answer<'static> {
-    Answer::refusal(429, ADDRESS_FULL).with_headers(&[RETRY_AFTER])
+fn address_sentence(refusal: AddressRefusal) -> &'static str {
+    match refusal {
+        AddressRefusal::Full => {
+            "Your address has all the connections it may have.
+"
+        }
+        AddressRefusal::TooOften => {
+            "Your address connects too often.
+"
+        }
+    }
+}
+
+fn address_refused(refusal: AddressRefusal) -> Answer<'static> {
+    Answer::refusal(429, address_sentence(refusal)).with_headers(&[RETRY_AFTER])
 }
 
 /// Writes an answer; whether it is the last is for it to say.

@@ -1,10 +1,11 @@
 //! The opening handshake on a route: 101, or the refusal.
 
 use super::answer::Answer;
-use super::{Outcome, RETRY_AFTER, address_full, say};
+use super::{Outcome, RETRY_AFTER, address_refused, say};
+use crate::gateway::address::AddressRefusal;
+use crate::gateway::admission::Verdict;
 use crate::gateway::bearer;
 use crate::gateway::session::{Entry, GatewaySession};
-use crate::gateway::shard::Shard;
 use crate::gateway::websocket::WebSocketStage;
 use crate::http::head::RequestHead;
 use crate::reactor::Context;
@@ -44,8 +45,8 @@ pub(super) fn upgrade(
         let refusal = Answer::refusal(503, "The server is going away.\n");
         return Err(say(&refusal.with_headers(&[RETRY_AFTER]), cx));
     }
-    if !enter_forwarded(request, entry, cx.shard) {
-        return Err(say(&address_full(), cx));
+    if let Err(refusal) = enter_forwarded(request, entry, cx) {
+        return Err(say(&address_refused(refusal), cx));
     }
     accepted.write(cx.out.cork());
     let row = &config.routes[route];
@@ -76,27 +77,33 @@ fn refuse_handshake(
     say(&refusal, cx)
 }
 
-/// Behind a trusted proxy the client's own address is believed, and counted; false where it has all it may have.
-fn enter_forwarded(request: &RequestHead<'_>, entry: &mut Entry, shard: &Shard) -> bool {
+/// Behind a trusted proxy the client's own address is believed, and counted.
+fn enter_forwarded(
+    request: &RequestHead<'_>,
+    entry: &mut Entry,
+    cx: &Context<'_, GatewaySession>,
+) -> Result<(), AddressRefusal> {
     let peer = entry.client.ip;
-    if !shard.config.proxies.contains(peer) {
-        return true;
+    let proxies = &cx.shard.config.proxies;
+    if !proxies.contains(peer) {
+        return Ok(());
     }
     let values: Vec<_> = request.headers("x-forwarded-for").collect();
-    let client = shard
-        .config
-        .proxies
-        .client_address(peer, values.into_iter());
+    let client = proxies.client_address(peer, values.into_iter());
     if client != peer {
         entry.client.ip = client;
         entry.client.port = 0;
     }
-    let admission = &shard.node.admission;
-    if entry.counted.is_none() && admission.counts_addresses() {
-        if !admission.enter_address(client) {
-            return false;
-        }
-        entry.counted = Some(client);
+    let node = &cx.shard.node;
+    if entry.counted.is_some() || !node.admission.counts_addresses() {
+        return Ok(());
     }
-    true
+    if let Err(refusal) = node.admission.enter_address(client, cx.now) {
+        if let Some(limit) = Verdict::from(refusal).limit() {
+            node.tally.reached(limit, 1, cx.now, &client);
+        }
+        return Err(refusal);
+    }
+    entry.counted = Some(client);
+    Ok(())
 }

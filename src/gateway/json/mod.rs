@@ -99,6 +99,10 @@ impl JsonEndpoint {
             reply,
         };
         if let Err(refusal) = request.and_then(|request| call.run(request)) {
+            if let Some(limit) = refusal.limit() {
+                let tally = &call.shard.node.tally;
+                tally.reached(limit, 1, now, &connection);
+            }
             write_refusal(&refusal, id, call.reply);
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::auth::token::TokenError;
 use crate::gateway::name::NameProblem;
+use crate::gateway::tally::Limit;
 
 /// What is wrong. The connection stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,15 @@ pub(in crate::gateway) enum Refusal {
 impl Refusal {
     pub(super) fn json(error: &serde_json::Error) -> Self {
         Self::Json(error.line(), error.column())
+    }
+
+    /// The limit that was reached, where one was.
+    pub(in crate::gateway) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TooManyRooms(_) => Some(Limit::Rooms),
+            Self::TooManyConnections(_) => Some(Limit::UserConnections),
+            _ => None,
+        }
     }
 
     /// What programs tell it by.

@@ -1,16 +1,19 @@
 //! The WebSocket stage of a connection: frames in and out, messages to the endpoint, close handshake.
 
 mod endpoint;
+mod throttle;
 mod watch;
 
 use super::bearer::Bearer;
 use super::session::GatewaySession;
 use super::shard::Shard;
+use super::tally::Limit;
 use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use crate::reactor::{CloseReason, Context, Tick};
 use crate::websocket::close::{CloseCode, Violation};
 use crate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol, Whole};
 use endpoint::Endpoint;
+use throttle::{Pace, Throttle};
 use watch::Watch;
 
 /// The last ping that could not be answered yet; an older one is forgotten (RFC 6455 section 5.5.3).
@@ -28,6 +31,8 @@ pub(super) struct WebSocketStage {
     watch: Watch,
     message_since: Option<Tick>,
     waiting_pong: Option<Box<WaitingPong>>,
+    /// What it may send, where that is limited.
+    throttle: Option<Box<Throttle>>,
     /// The token that was shown.
     bearer: Option<Box<Bearer>>,
 }
@@ -48,11 +53,15 @@ impl WebSocketStage {
             watch: Watch::Quiet,
             message_since: None,
             waiting_pong: None,
+            throttle: Throttle::new(cx),
             bearer,
         };
         if is_allowed {
             stage.watch_silence(cx);
         } else {
+            let id = cx.shard.id(cx.key);
+            let tally = &cx.shard.node.tally;
+            tally.reached(Limit::UserConnections, 1, cx.now, &id);
             let detail = "the user has all the connections it may have";
             let reason = CloseReason::server(CloseCode::POLICY_VIOLATION, detail);
             stage.say_goodbye(reason, detail, cx);
@@ -63,14 +72,29 @@ impl WebSocketStage {
     pub(super) fn on_input(&mut self, input: &mut Input<'_>, cx: &mut Context<'_, GatewaySession>) {
         self.hear();
         let mut has_ended_message = false;
+        let mut counted = input.position();
+        let mut is_spent = false;
         // Until `receive` has nothing more to give, also where no input is left: with that it returns what it borrowed.
         while !cx.out.is_congested() {
             if self.publishes() && cx.shard.is_congested() {
                 cx.shard.paused.push(cx.key);
                 break;
             }
-            match self.echo_whole(input, cx) {
+            if self.throttle.is_some() {
+                let consumed = input.position() - counted;
+                counted = input.position();
+                match self.pace(consumed, !input.is_empty(), cx) {
+                    Pace::Free => {}
+                    Pace::Paused => break,
+                    Pace::Spent if self.protocol.is_mid_message() => {
+                        return self.close_for_haste(cx);
+                    }
+                    Pace::Spent => is_spent = true,
+                }
+            }
+            match self.echo_whole(is_spent, input, cx) {
                 Ok(true) => {
+                    self.count_message();
                     has_ended_message = true;
                     if input.is_empty() {
                         break;
@@ -81,8 +105,12 @@ impl WebSocketStage {
                 Err(violation) => return self.fail(violation, cx),
             }
             match self.protocol.receive(input, &mut cx.shard.codec) {
+                Ok(Some(Event::Message(_) | Event::Ping(_) | Event::Pong(_))) if is_spent => {
+                    return self.close_for_haste(cx);
+                }
                 Ok(Some(Event::Message(message))) => {
                     let (kind, place) = (message.kind, message.place);
+                    self.count_message();
                     has_ended_message = true;
                     self.on_message(kind, place, input, cx);
                 }
@@ -92,14 +120,16 @@ impl WebSocketStage {
                         payload: [0; CONTROL_PAYLOAD_BYTES_MAX],
                     };
                     waiting.payload[..payload.len()].copy_from_slice(payload);
+                    self.count_message();
                     self.answer_ping(waiting, cx);
                 }
-                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Pong(_))) => self.count_message(),
                 Ok(Some(Event::Close { code, .. })) => return self.on_peer_close(code, input, cx),
                 Ok(None) => break,
                 Err(violation) => return self.fail(violation, cx),
             }
         }
+        self.count_bytes(input.position() - counted);
         self.watch_message(has_ended_message, cx);
     }
 
@@ -108,10 +138,11 @@ impl WebSocketStage {
     #[inline(always)]
     fn echo_whole(
         &mut self,
+        is_spent: bool,
         input: &mut Input<'_>,
         cx: &mut Context<'_, GatewaySession>,
     ) -> Result<bool, Violation> {
-        if !matches!(self.endpoint, Endpoint::Echo) {
+        if is_spent || !matches!(self.endpoint, Endpoint::Echo) {
             return Ok(false);
         }
         let codec = &mut cx.shard.codec;
@@ -158,8 +189,14 @@ impl WebSocketStage {
             Err(violation) => return self.fail(violation, cx),
         };
         if let Some((kind, place)) = message {
+            self.count_message();
             self.on_message(kind, place, &mut Input::new(&mut []), cx);
+            self.count_bytes(count);
             self.on_input(&mut Input::new(&mut []), cx);
+        } else if self.throttle.is_some()
+            && let Pace::Spent = self.pace(count, true, cx)
+        {
+            self.close_for_haste(cx);
         }
     }
 
@@ -184,6 +221,7 @@ impl WebSocketStage {
             }
             Place::Scratch => {
                 let scratch = cx.shard.codec.take_scratch();
+                self.count_bytes(scratch.len());
                 self.hand_on(kind, &scratch, cx);
                 cx.shard.codec.give_scratch(scratch);
             }
@@ -219,6 +257,9 @@ impl WebSocketStage {
             }
             Place::Scratch => {
                 let scratch = codec.take_scratch();
+                if let Some(throttle) = &mut self.throttle {
+                    throttle.count_bytes(scratch.len());
+                }
                 protocol.send_message(kind, &scratch, codec, cx.out.cork());
                 codec.give_scratch(scratch);
             }
@@ -312,6 +353,7 @@ impl WebSocketStage {
         self.protocol
             .send_close(reason.code, words, codec, cx.out.cork());
         self.watch = Watch::Closing(reason);
+        self.stop_throttling(cx);
         cx.set_deadline(cx.shard.config.close_timeout);
     }
 

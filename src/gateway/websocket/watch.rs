@@ -23,7 +23,11 @@ pub(super) enum Watch {
 
 impl WebSocketStage {
     /// The heartbeat may have been turned on, or quickened.
-    pub(in crate::gateway) fn on_configured(&self, cx: &mut Context<'_, GatewaySession>) {
+    pub(in crate::gateway) fn on_configured(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        if let Watch::Closing(_) = self.watch {
+            return;
+        }
+        self.throttle_anew(cx);
         if self.watch == Watch::Quiet {
             self.watch_silence(cx);
         }
@@ -39,6 +43,10 @@ impl WebSocketStage {
         {
             let detail = "the token has expired";
             return self.end(CloseReason::server(TOKEN_EXPIRED, detail), cx);
+        }
+        if self.is_pausing(cx) {
+            self.watch = Watch::Quiet;
+            return self.watch_silence(cx);
         }
         if self
             .message_since
@@ -56,7 +64,7 @@ impl WebSocketStage {
                 }
                 return cx.set_deadline_at(self.not_after_token(at.after(timeout)));
             }
-            (_, Some(interval)) if cx.last_activity.after(interval).is_reached(cx.now) => {
+            (_, Some(interval)) if self.silent_since(cx).after(interval).is_reached(cx.now) => {
                 self.watch = Watch::Pinged(cx.now);
                 self.protocol
                     .send_ping(HEARTBEAT_PAYLOAD, &mut cx.shard.codec, cx.out.cork());
@@ -75,10 +83,15 @@ impl WebSocketStage {
             .shard
             .config
             .heartbeat_interval
-            .map(|after| cx.last_activity.after(after));
+            .map(|after| self.silent_since(cx).after(after));
         let age = self.message_since.map(|since| since.after(MESSAGE_AGE_MAX));
         let token = self.bearer.as_ref().map(|bearer| bearer.look_at());
-        let all = [silence, age, token];
+        let pause = self.throttle.as_ref().and_then(|throttle| throttle.pause);
+        let all = match pause {
+            // Silence is ours while nothing is read.
+            Some(pause) => [Some(pause.until), None, token],
+            None => [silence, age, token],
+        };
         match all.into_iter().flatten().reduce(Tick::earlier) {
             Some(deadline) => cx.set_deadline_at(deadline),
             None => cx.clear_deadline(),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::gateway::Admission;
+use crate::gateway::{AddressLimits, Admission};
 use crate::server::settings::ListenAddress;
 use mio::{Poll, Token};
 use std::net::{SocketAddr, TcpStream};
@@ -35,7 +35,10 @@ impl Rig {
             Arc::new(Mailbox::new(poll.registry(), Token(0), mail_items_max).expect("mailbox"))
         };
         let mailboxes: Vec<_> = polls.iter().map(mailbox).collect();
-        let node = Arc::new(Node::new(workers, Admission::new(workers, 1_000, 0)));
+        let node = Arc::new(Node::new(
+            workers,
+            Admission::new(workers, 1_000, AddressLimits::default()),
+        ));
         let desk = Arc::new(AcceptorDesk::new(Arc::clone(&mailboxes[0])));
         let config = AcceptorConfig {
             proxies: TrustedProxies::default(),

@@ -8,7 +8,8 @@ use super::sources::{Context, Gathered, Source};
 use super::table::{DefaultValue, Key, SETTINGS, setting};
 use super::value::Value;
 use super::{
-    Compression, Entry, Loaded, LogFormat, LogSettings, Secret, Settings, TlsFiles, TokenSettings,
+    Compression, Entry, Loaded, LogFormat, LogSettings, RateLimits, RatePolicy, RoomPolicies,
+    Secret, Settings, TlsFiles, TokenSettings,
 };
 use super::{listen, routes};
 use crate::auth::api_key::ApiKey;
@@ -184,6 +185,7 @@ impl Entries {
             workers: self.number(Key::Workers) as usize,
             connections_max: self.number(Key::MaxConnections) as usize,
             connections_per_address_max: self.number(Key::MaxConnectionsPerIp) as usize,
+            connection_rate_per_address_max: self.number(Key::MaxConnectionRatePerIp) as u32,
             connections_per_user_max: self.number(Key::MaxConnectionsPerUser) as usize,
             rooms_per_connection_max: self.number(Key::MaxRoomsPerConnection) as usize,
             name_chars_max: self.number(Key::MaxNameLength) as usize,
@@ -200,6 +202,7 @@ impl Entries {
             api_key: self.text(Key::ApiKey).map(ApiKey::new),
             cors: self.or_wrong(Key::CorsOrigin, self.origins(Key::CorsOrigin))?,
             message_bytes_max: self.number(Key::MaxMessageSize) as usize,
+            rate: self.rate(),
             allowed_origins: self
                 .or_wrong(Key::AllowedOrigins, self.origins(Key::AllowedOrigins))?,
             trusted_proxies: self.or_wrong(Key::TrustedProxies, self.trusted_proxies())?,
@@ -218,6 +221,8 @@ impl Entries {
             send_queue_soft_bytes_max: self.number(Key::SendQueueSoft) as usize,
             send_queue_hard_bytes_max: self.number(Key::SendQueueHard) as usize,
             send_queue_soft_for: self.duration(Key::SendQueueSoftFor),
+            send_queue_total_bytes_max: self.number(Key::SendQueueTotal) as usize,
+            room_policies: self.or_wrong(Key::RoomPolicies, self.room_policies())?,
             tls: self
                 .path(Key::TlsCert)
                 .zip(self.path(Key::TlsKey))
@@ -236,6 +241,22 @@ impl Entries {
         match self.list(Key::TrustedProxies) {
             [none] if none == "none" => TrustedProxies::parse([]),
             entries => TrustedProxies::parse(entries.iter().map(String::as_str)),
+        }
+    }
+
+    fn room_policies(&self) -> Result<RoomPolicies, String> {
+        RoomPolicies::parse(self.list(Key::RoomPolicies).iter().map(String::as_str))
+    }
+
+    fn rate(&self) -> RateLimits {
+        RateLimits {
+            messages: self.number(Key::RateLimitMessages) as u32,
+            bytes: self.number(Key::RateLimitBytes),
+            burst: self.duration(Key::RateLimitBurst),
+            policy: match self.word(Key::RateLimitPolicy) {
+                "close" => RatePolicy::Close,
+                _ => RatePolicy::Throttle,
+            },
         }
     }
 

@@ -29,7 +29,8 @@ use crate::auth::origin::OriginPolicy;
 use crate::http::forwarded::TrustedProxies;
 use crate::server::logging::escape::Escaped;
 
-pub use crate::gateway::{EndpointKind, Route};
+pub use crate::gateway::{EndpointKind, RateLimits, RatePolicy, Route};
+pub use crate::hub::RoomPolicies;
 pub use changes::{Change, reloadable_changes};
 pub use error::SettingsError;
 pub use sources::{Arguments, Context, Source};
@@ -115,6 +116,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Connections of one address; 0 is off; beyond it 429.
     pub connections_per_address_max: usize,
+    /// New connections of one address a second; 0 is off; beyond it 429.
+    pub connection_rate_per_address_max: u32,
     /// Connections of one user in this process; 0 is off.
     pub connections_per_user_max: usize,
     /// Rooms that one connection may be in.
@@ -131,6 +134,8 @@ pub struct Settings {
     pub may_clients_broadcast: bool,
     /// Bytes of a message after decompression.
     pub message_bytes_max: usize,
+    /// How fast a WebSocket may send.
+    pub rate: RateLimits,
     /// Whose pages may connect.
     pub allowed_origins: OriginPolicy,
     /// Whose `X-Forwarded-For` is believed.
@@ -153,6 +158,10 @@ pub struct Settings {
     pub send_queue_hard_bytes_max: usize,
     /// How long the soft limit may be passed.
     pub send_queue_soft_for: Duration,
+    /// Bytes that all send queues of the process may hold; 0 is off.
+    pub send_queue_total_bytes_max: usize,
+    /// What becomes of a room's messages that a member reads too slowly.
+    pub room_policies: RoomPolicies,
     /// TLS on every TCP listener.
     pub tls: Option<TlsFiles>,
     /// Route table, in order.

@@ -3,8 +3,9 @@
 use super::{EndpointKind, Route};
 use crate::limits::ROUTES_MAX;
 
-/// Paths that the server answers itself.
+/// Paths that the server answers itself, and the beginnings of such paths.
 const RESERVED: [&str; 1] = ["/health"];
+const RESERVED_BEGINNINGS: [&str; 1] = ["/api/"];
 const PATH_BYTES_MAX: usize = 1_024;
 
 /// The route table of `/path=endpoint` entries, in their order.
@@ -46,12 +47,12 @@ fn parse_one(entry: &str) -> Result<Route, String> {
              {PATH_BYTES_MAX} bytes at most"
         ));
     }
-    if RESERVED.contains(&path) {
+    if RESERVED.contains(&path) || RESERVED_BEGINNINGS.iter().any(|own| path.starts_with(own)) {
         return Err(format!("the path \"{path}\" is the server's own"));
     }
     let Some(endpoint) = endpoint_named(endpoint) else {
         return Err(format!(
-            "the endpoint \"{endpoint}\" of \"{path}\" must be echo or broadcast"
+            "the endpoint \"{endpoint}\" of \"{path}\" must be gateway, echo or broadcast"
         ));
     };
     Ok(Route {
@@ -119,15 +120,19 @@ mod tests {
             ("/ü=echo", format!("the path \"/ü\" {bad_path}")),
             (
                 "/ws=shout",
-                "the endpoint \"shout\" of \"/ws\" must be echo or broadcast".to_owned(),
+                "the endpoint \"shout\" of \"/ws\" must be gateway, echo or broadcast".to_owned(),
             ),
             (
                 "/ws=",
-                "the endpoint \"\" of \"/ws\" must be echo or broadcast".to_owned(),
+                "the endpoint \"\" of \"/ws\" must be gateway, echo or broadcast".to_owned(),
             ),
             (
                 "/health=echo",
                 "the path \"/health\" is the server's own".to_owned(),
+            ),
+            (
+                "/api/chat=gateway",
+                "the path \"/api/chat\" is the server's own".to_owned(),
             ),
             (
                 "/a=echo,/a=broadcast",

@@ -1,7 +1,10 @@
 //! The one table of settings: names, kinds, defaults and meanings. Sources, flags, help, `check` and the
 //! documents all read it, so that nothing is said twice. No value and no system call lives here.
 
+mod rows;
+
 use super::value::Kind;
+pub use rows::SETTINGS;
 
 /// Names a row of [`SETTINGS`]; in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +17,15 @@ pub enum Key {
     Subprotocols,
     MaxConnections,
     MaxConnectionsPerIp,
+    MaxConnectionRatePerIp,
     MaxConnectionsPerUser,
     MaxRoomsPerConnection,
     MaxNameLength,
     MaxMessageSize,
+    RateLimitMessages,
+    RateLimitBytes,
+    RateLimitBurst,
+    RateLimitPolicy,
     AllowedOrigins,
     TrustedProxies,
     JwtSecret,
@@ -36,6 +44,8 @@ pub enum Key {
     SendQueueSoft,
     SendQueueHard,
     SendQueueSoftFor,
+    SendQueueTotal,
+    RoomPolicies,
     Compression,
     CompressionLevel,
     CompressionWindowBits,
@@ -147,306 +157,6 @@ impl Setting {
 pub fn setting(key: Key) -> &'static Setting {
     &SETTINGS[key as usize]
 }
-
-const MILLISECOND: u64 = 1;
-const SECOND: u64 = 1_000;
-const HOUR: u64 = 3_600 * SECOND;
-const DAY: u64 = 24 * HOUR;
-const KIB: u64 = 1 << 10;
-const GIB: u64 = 1 << 30;
-const TIB: u64 = 1 << 40;
-
-const fn row(key: Key, environment: &'static str, theme: Theme, kind: Kind) -> Setting {
-    Setting {
-        key,
-        environment,
-        theme,
-        kind,
-        default: DefaultValue::Absent,
-        meaning: "",
-        reload: false,
-        secret: false,
-    }
-}
-
-impl Setting {
-    const fn default(mut self, text: &'static str) -> Self {
-        self.default = DefaultValue::Text(text);
-        self
-    }
-
-    const fn computed(mut self, from: &'static str) -> Self {
-        self.default = DefaultValue::Computed(from);
-        self
-    }
-
-    const fn means(mut self, meaning: &'static str) -> Self {
-        self.meaning = meaning;
-        self
-    }
-
-    const fn reloads(mut self) -> Self {
-        self.reload = true;
-        self
-    }
-
-    const fn secret(mut self) -> Self {
-        self.secret = true;
-        self
-    }
-}
-
-const fn size(least: u64, most: u64) -> Kind {
-    Kind::Size { least, most }
-}
-
-const fn whole(least: u64, most: u64) -> Kind {
-    Kind::Whole { least, most }
-}
-
-const fn duration(least_ms: u64, most_ms: u64) -> Kind {
-    Kind::Duration {
-        least_ms,
-        most_ms,
-        zero_is_off: false,
-    }
-}
-
-/// Every setting, in the order of [`Key`].
-pub static SETTINGS: &[Setting] = &[
-    row(
-        Key::Host,
-        "HOST",
-        Theme::Serving,
-        Kind::List {
-            of: "addresses, names and `unix:/path`, each of the first two with or without `:port`",
-            empty: "none",
-        },
-    )
-    .default("127.0.0.1")
-    .means("Where to listen: a comma list of addresses, names (all their addresses count) and `unix:/path`."),
-    row(Key::Port, "PORT", Theme::Serving, whole(0, 65_535))
-        .default("3000")
-        .means("TCP port of every host that names none; 0 takes a free one."),
-    row(Key::Workers, "WORKERS", Theme::Serving, whole(1, crate::limits::WORKERS_MAX))
-        .computed("cores")
-        .means("Event-loop threads."),
-    row(
-        Key::Routes,
-        "ROUTES",
-        Theme::Serving,
-        Kind::List {
-            of: "`/path=endpoint`, where the endpoint is `gateway`, `echo` or `broadcast`",
-            empty: "none",
-        },
-    )
-    .default("/=gateway,/ws=echo,/broadcast=broadcast")
-    .means("Which endpoint lives at which exact path; replaces the default table. In the file: a table `[routes]`."),
-    row(
-        Key::Subprotocols,
-        "SUBPROTOCOLS",
-        Theme::Serving,
-        Kind::List { of: "subprotocol names (HTTP tokens)", empty: "none" },
-    )
-    .default("")
-    .means("Subprotocols that the server speaks, the preferred one first."),
-    row(
-        Key::MaxConnections,
-        "MAX_CONNECTIONS",
-        Theme::Limits,
-        whole(1, crate::limits::CONNECTIONS_MAX),
-    )
-    .computed("open-file limit less a reserve")
-    .means("Connections of the process; beyond it the answer is 503.")
-    .reloads(),
-    row(
-        Key::MaxConnectionsPerIp,
-        "MAX_CONNECTIONS_PER_IP",
-        Theme::Limits,
-        whole(0, crate::limits::CONNECTIONS_MAX),
-    )
-    .default("0")
-    .means("Connections of one client address; beyond it the answer is 429; 0 is off.")
-    .reloads(),
-    row(
-        Key::MaxConnectionsPerUser,
-        "MAX_CONNECTIONS_PER_USER",
-        Theme::Limits,
-        whole(0, crate::limits::CONNECTIONS_MAX),
-    )
-    .default("0")
-    .means("Connections of one user in this process; one more is not registered; 0 is off.")
-    .reloads(),
-    row(Key::MaxRoomsPerConnection, "MAX_ROOMS_PER_CONNECTION", Theme::Limits, whole(0, 10_000))
-        .default("100")
-        .means("Rooms that one connection may be in.")
-        .reloads(),
-    row(Key::MaxNameLength, "MAX_NAME_LENGTH", Theme::Limits, whole(1, 4_096))
-        .default("128")
-        .means("Characters of the name of a user, a room, an event.")
-        .reloads(),
-    row(Key::MaxMessageSize, "MAX_MESSAGE_SIZE", Theme::Limits, size(1, GIB))
-        .default("1MiB")
-        .means("Bytes of a message after decompression; a larger one closes the connection with 1009.")
-        .reloads(),
-    row(
-        Key::AllowedOrigins,
-        "ALLOWED_ORIGINS",
-        Theme::Access,
-        Kind::List {
-            of: "origins such as `https://example.com`, `https://*.example.com` or `*.example.com`",
-            empty: "any",
-        },
-    )
-    .default("")
-    .means("Whose pages may connect; empty allows any. A page from elsewhere is answered 403.")
-    .reloads(),
-    row(
-        Key::TrustedProxies,
-        "TRUSTED_PROXIES",
-        Theme::Access,
-        Kind::List {
-            of: "addresses, networks such as `10.0.0.0/8` and the word `loopback`, or the word `none` alone",
-            empty: "none",
-        },
-    )
-    .default("loopback")
-    .means("Whose `X-Forwarded-For` is believed; `none` believes nobody.")
-    .reloads(),
-    row(Key::JwtSecret, "JWT_SECRET", Theme::Access, Kind::Text { least: 16 })
-        .means("Secret that client tokens are signed with (HMAC).")
-        .reloads()
-        .secret(),
-    row(Key::JwtPublicKeyFile, "JWT_PUBLIC_KEY_FILE", Theme::Access, Kind::Path)
-        .means("Public key in PEM whose owner signs client tokens: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).")
-        .reloads(),
-    row(
-        Key::JwtAlgorithms,
-        "JWT_ALGORITHMS",
-        Theme::Access,
-        Kind::List { of: "`HS256`, `HS384`, `HS512`, `RS256`, `ES256`, `EdDSA`", empty: "HS256, and that of the public key" },
-    )
-    .default("")
-    .means("Algorithms of client tokens: one for the secret, and that of the public key.")
-    .reloads(),
-    row(Key::JwtLeeway, "JWT_LEEWAY", Theme::Access, Kind::Duration { least_ms: 0, most_ms: HOUR, zero_is_off: false })
-        .default("5s")
-        .means("How far the clocks of this server and of who signs tokens may be apart.")
-        .reloads(),
-    row(Key::AuthRequired, "AUTH_REQUIRED", Theme::Access, Kind::Switch)
-        .computed("on where a JWT key is set")
-        .means("Whether a WebSocket without a token is answered 401.")
-        .reloads(),
-    row(
-        Key::ApiKey,
-        "API_KEY",
-        Theme::Access,
-        Kind::Text { least: crate::auth::api_key::API_KEY_BYTES_MIN },
-    )
-    .means("What a back end shows to call the HTTP API; without it every call that changes or reveals something is answered 403.")
-    .reloads()
-    .secret(),
-    row(
-        Key::CorsOrigin,
-        "CORS_ORIGIN",
-        Theme::Access,
-        Kind::List { of: "origins as in `ALLOWED_ORIGINS`, or `*`", empty: "any" },
-    )
-    .default("*")
-    .means("Whose scripts may read what the HTTP API answers.")
-    .reloads(),
-    row(Key::ClientBroadcast, "CLIENT_BROADCAST", Theme::Access, Kind::Switch)
-        .default("off")
-        .means("Whether clients of the gateway protocol may send to everyone.")
-        .reloads(),
-    row(
-        Key::HeartbeatInterval,
-        "HEARTBEAT_INTERVAL",
-        Theme::Times,
-        Kind::Duration { least_ms: 100 * MILLISECOND, most_ms: DAY, zero_is_off: true },
-    )
-    .default("30s")
-    .means("Silence after which the server sends a ping; 0 turns heartbeats off.")
-    .reloads(),
-    row(Key::HeartbeatTimeout, "HEARTBEAT_TIMEOUT", Theme::Times, duration(100 * MILLISECOND, DAY))
-        .default("10s")
-        .means("Silence after that ping which ends the connection.")
-        .reloads(),
-    row(Key::HandshakeTimeout, "HANDSHAKE_TIMEOUT", Theme::Times, duration(100 * MILLISECOND, HOUR))
-        .default("10s")
-        .means("Time from accepting a connection to its complete request head.")
-        .reloads(),
-    row(Key::CloseTimeout, "CLOSE_TIMEOUT", Theme::Times, duration(100 * MILLISECOND, HOUR))
-        .default("5s")
-        .means("Time that a peer has to answer a Close frame, and to end TCP.")
-        .reloads(),
-    row(Key::DrainPeriod, "DRAIN_PERIOD", Theme::Times, duration(0, HOUR))
-        .default("10s")
-        .means("Time over which SIGTERM closes the connections; 0 closes them at once.")
-        .reloads(),
-    row(Key::SendQueueSoft, "SEND_QUEUE_SOFT", Theme::SendQueue, size(KIB, TIB))
-        .default("1MiB")
-        .means("Bytes waiting for a slow reader that are tolerated for SEND_QUEUE_SOFT_FOR.")
-        .reloads(),
-    row(Key::SendQueueHard, "SEND_QUEUE_HARD", Theme::SendQueue, size(KIB, TIB))
-        .default("8MiB")
-        .means("Bytes waiting for a slow reader that end its connection at once.")
-        .reloads(),
-    row(Key::SendQueueSoftFor, "SEND_QUEUE_SOFT_FOR", Theme::SendQueue, duration(0, HOUR))
-        .default("10s")
-        .means("How long the soft limit may be passed before the connection ends.")
-        .reloads(),
-    row(Key::Compression, "COMPRESSION", Theme::Compression, Kind::Switch)
-        .default("on")
-        .means("Whether permessage-deflate (RFC 7692) is negotiated with clients that offer it."),
-    row(Key::CompressionLevel, "COMPRESSION_LEVEL", Theme::Compression, whole(1, 9))
-        .default("1")
-        .means("Effort of the compressor: 1 is fastest, 9 is smallest. Where no context is kept, messages under 256 bytes come out the same at 2 to 9."),
-    row(Key::CompressionWindowBits, "COMPRESSION_WINDOW_BITS", Theme::Compression, whole(9, 15))
-        .default("15")
-        .means("Largest window of either side, as a power of two of bytes."),
-    row(
-        Key::CompressionContextTakeover,
-        "COMPRESSION_CONTEXT_TAKEOVER",
-        Theme::Compression,
-        Kind::Switch,
-    )
-    .default("off")
-    .means("Whether a connection keeps its window between messages: smaller messages, more memory for each connection."),
-    row(Key::CompressionThreshold, "COMPRESSION_THRESHOLD", Theme::Compression, size(0, GIB))
-        .default("1KiB")
-        .means("Messages shorter than this go out uncompressed."),
-    row(Key::TlsCert, "TLS_CERT", Theme::Tls, Kind::Path)
-        .means("PEM file with the certificate chain, the server's own first; turns every TCP listener to TLS.")
-        .reloads(),
-    row(Key::TlsKey, "TLS_KEY", Theme::Tls, Kind::Path)
-        .means("PEM file with the private key of that certificate (PKCS#8, PKCS#1 or SEC1).")
-        .reloads(),
-    row(
-        Key::LogLevel,
-        "LOG_LEVEL",
-        Theme::Log,
-        Kind::Word(&["off", "error", "warn", "info", "debug", "trace"]),
-    )
-    .default("info")
-    .means("Least severe level that is written.")
-    .reloads(),
-    row(Key::LogFormat, "LOG_FORMAT", Theme::Log, Kind::Word(&["text", "json"]))
-        .default("text")
-        .means("Lines for people, or one JSON object a line."),
-    row(Key::LogToFile, "LOG_TO_FILE", Theme::Log, Kind::Switch)
-        .default("off")
-        .means("Write to `tidegate.log` in LOG_DIR instead of stderr."),
-    row(Key::LogDir, "LOG_DIR", Theme::Log, Kind::Path)
-        .default("logs")
-        .means("Directory of the log files, of this process alone; made if it is missing."),
-    row(Key::LogMaxSize, "LOG_MAX_SIZE", Theme::Log, size(16 * KIB, TIB))
-        .default("10MiB")
-        .means("A log file is rotated before it grows past this."),
-    row(Key::LogMaxFiles, "LOG_MAX_FILES", Theme::Log, whole(0, 1_000))
-        .default("7")
-        .means("Rotated log files kept, `tidegate.log.1` being the newest."),
-];
 
 #[cfg(test)]
 mod tests {

@@ -147,6 +147,7 @@ fn every_setting_comes_from_every_source() {
         Key::Subprotocols => "chat",
         Key::JwtSecret | Key::ApiKey => "long-enough-to-be-one",
         Key::JwtAlgorithms => "HS512",
+        Key::RoomPolicies => "ticker.*=latest",
         Key::AuthRequired => "on",
         Key::AllowedOrigins => "https://example.com",
         _ => match setting.default {
@@ -362,7 +363,11 @@ static SECRET: Setting = Setting {
     key: Key::Port,
     environment: "TEST_SECRET",
     theme: table::Theme::Access,
-    kind: value::Kind::Whole { least: 0, most: 1 },
+    kind: value::Kind::Whole {
+        least: 0,
+        most: 1,
+        zero_is_off: false,
+    },
     default: table::DefaultValue::Absent,
     meaning: "For this test.",
     reload: false,

@@ -14,6 +14,8 @@ pub enum Kind {
         least: u64,
         /// Largest.
         most: u64,
+        /// Whether 0 and `off` are allowed below `least`, as "off".
+        zero_is_off: bool,
     },
     /// Bytes: `1048576`, `64k`, `1MiB` (powers of 1024) or `1MB` (powers of 1000).
     Size {
@@ -21,6 +23,8 @@ pub enum Kind {
         least: u64,
         /// Largest, bytes.
         most: u64,
+        /// Whether 0 and `off` are allowed below `least`, as "off".
+        zero_is_off: bool,
     },
     /// `500ms`, `30s`, `2m`, `1h`; a plain number is seconds.
     Duration {
@@ -55,9 +59,18 @@ impl Kind {
     /// What is allowed, to follow "must be".
     pub fn allowed(&self) -> String {
         match *self {
-            Self::Whole { least, most } => format!("a whole number from {least} to {most}"),
-            Self::Size { least, most } => format!(
-                "a size from {} to {}, such as 65536, 64k, 1MiB or 1MB",
+            Self::Whole {
+                least,
+                most,
+                zero_is_off,
+            } => format!("{}a whole number from {least} to {most}", off(zero_is_off)),
+            Self::Size {
+                least,
+                most,
+                zero_is_off,
+            } => format!(
+                "{}a size from {} to {}, such as 65536, 64k, 1MiB or 1MB",
+                off(zero_is_off),
                 Size(least),
                 Size(most)
             ),
@@ -67,7 +80,7 @@ impl Kind {
                 zero_is_off,
             } => format!(
                 "{}a time from {} to {}, such as 500ms, 30s or 2m (a plain number is seconds)",
-                if zero_is_off { "0 (off) or " } else { "" },
+                off(zero_is_off),
                 Milliseconds(least_ms),
                 Milliseconds(most_ms)
             ),
@@ -92,6 +105,10 @@ impl Kind {
             Self::Text { .. } => "TEXT",
         }
     }
+}
+
+fn off(is_allowed: bool) -> &'static str {
+    if is_allowed { "0 (off) or " } else { "" }
 }
 
 fn one_of(words: &[&str]) -> String {
@@ -133,17 +150,25 @@ impl Value {
     pub fn parse(kind: &Kind, text: &str) -> Result<Self, String> {
         let text = text.trim();
         let value = match *kind {
-            Kind::Whole { least, most } => parse_whole(text)
-                .filter(|number| (least..=most).contains(number))
+            Kind::Whole {
+                least,
+                most,
+                zero_is_off,
+            } => parse_whole(or_zero(text, zero_is_off))
+                .filter(|number| (least..=most).contains(number) || (zero_is_off && *number == 0))
                 .map(Self::Whole),
-            Kind::Size { least, most } => parse_size(text)
-                .filter(|bytes| (least..=most).contains(bytes))
+            Kind::Size {
+                least,
+                most,
+                zero_is_off,
+            } => parse_size(or_zero(text, zero_is_off))
+                .filter(|bytes| (least..=most).contains(bytes) || (zero_is_off && *bytes == 0))
                 .map(Self::Size),
             Kind::Duration {
                 least_ms,
                 most_ms,
                 zero_is_off,
-            } => parse_milliseconds(text)
+            } => parse_milliseconds(or_zero(text, zero_is_off))
                 .filter(|ms| (least_ms..=most_ms).contains(ms) || (zero_is_off && *ms == 0))
                 .map(|ms| Self::Duration(Duration::from_millis(ms))),
             Kind::Switch => parse_switch(text).map(Self::Switch),
@@ -205,6 +230,15 @@ impl fmt::Display for Milliseconds {
             _ if ms.is_multiple_of(1_000) => write!(f, "{}s", ms / 1_000),
             _ => write!(f, "{ms}ms"),
         }
+    }
+}
+
+/// `off` where that is what zero means.
+fn or_zero(text: &str, zero_is_off: bool) -> &str {
+    match text {
+        _ if !zero_is_off => text,
+        off if off.eq_ignore_ascii_case("off") => "0",
+        other => other,
     }
 }
 
@@ -414,7 +448,11 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_range_and_say_it() {
-        let kind = Kind::Whole { least: 9, most: 15 };
+        let kind = Kind::Whole {
+            least: 9,
+            most: 15,
+            zero_is_off: false,
+        };
         assert_eq!(Value::parse(&kind, " 15 "), Ok(Value::Whole(15)));
         for text in [
             "8",
@@ -436,11 +474,24 @@ mod tests {
             Value::parse(
                 &Kind::Size {
                     least: 1,
-                    most: 1 << 30
+                    most: 1 << 30,
+                    zero_is_off: false,
                 },
                 "0"
             ),
             Err("must be a size from 1 to 1GiB, such as 65536, 64k, 1MiB or 1MB".to_owned())
+        );
+        let limit = Kind::Whole {
+            least: 5,
+            most: 9,
+            zero_is_off: true,
+        };
+        for text in ["0", "off", "OFF"] {
+            assert_eq!(Value::parse(&limit, text), Ok(Value::Whole(0)), "{text}");
+        }
+        assert_eq!(
+            Value::parse(&limit, "4"),
+            Err("must be 0 (off) or a whole number from 5 to 9".to_owned())
         );
         let heartbeat = Kind::Duration {
             least_ms: 100,

@@ -65,7 +65,19 @@ fn wrong_values_say_setting_value_source_and_what_is_allowed() {
         (
             "ROUTES",
             "/ws=shout",
-            "ROUTES = \"/ws=shout\" (environment): the endpoint \"shout\" of \"/ws\" must be echo or broadcast",
+            "ROUTES = \"/ws=shout\" (environment): the endpoint \"shout\" of \"/ws\" must be gateway, echo or broadcast",
+        ),
+        (
+            "ROOM_POLICIES",
+            "news=oldest",
+            "ROOM_POLICIES = \"news=oldest\" (environment): the policy \"oldest\" of \"news\" must be disconnect, \
+             drop-oldest or latest",
+        ),
+        (
+            "RATE_LIMIT_BYTES",
+            "1",
+            "RATE_LIMIT_BYTES = \"1\" (environment): must be 0 (off) or a size from 1KiB to 1TiB, such as 65536, \
+             64k, 1MiB or 1MB",
         ),
         (
             "SUBPROTOCOLS",
