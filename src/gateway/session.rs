@@ -12,7 +12,7 @@ use super::http::HttpStage;
 use super::shard::Shard;
 use super::tally::Limit;
 use super::websocket::WebSocketStage;
-use crate::hub::Publication;
+use crate::hub::{Publication, Round};
 use crate::id::ConnKey;
 use crate::reactor::{CloseReason, Context, Engine, Session, Tick, Transport};
 use crate::websocket::protocol::Input;
@@ -268,13 +268,18 @@ impl Session for GatewaySession {
             let Some(round) = hub.next_round(codec, window_bits) else {
                 break;
             };
-            for (members, frames) in round.runs() {
-                for member in members {
-                    engine.send_shared(member.key, frames);
+            if round.is_alone() {
+                for (members, frames) in round.runs() {
+                    for member in members {
+                        engine.send_shared(member.key, frames);
+                    }
                 }
+            } else {
+                hold(engine, &round);
             }
             engine.shard().hub.end_round(round);
         }
+        engine.send_held();
         let shard = engine.shard();
         shard.hub.end_turn();
         shard.post_again();
@@ -294,5 +299,15 @@ impl Session for GatewaySession {
 
     fn recycle(shard: &mut Shard, buffer: Vec<u8>) {
         shard.codec.recycle(buffer);
+    }
+}
+
+/// One of several rounds of a turn: who is in several of their groups gets everything in one write.
+#[inline(never)]
+fn hold<T: Transport>(engine: &mut Engine<GatewaySession, T>, round: &Round) {
+    for (members, frames) in round.runs() {
+        for member in members {
+            engine.hold_shared(member.key, frames);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Whole connections over memory, under a clock that the test moves.
 
+mod delivery;
 mod rates;
 
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,7 @@ fn config() -> GatewayConfig {
         routes: vec![
             route("/ws", EndpointKind::Echo),
             route("/broadcast", EndpointKind::Broadcast),
+            route("/", EndpointKind::Gateway),
         ],
         heartbeat_interval: None,
         ..GatewayConfig::default()

@@ -51,19 +51,27 @@ impl List {
 #[derive(Debug)]
 pub struct Round {
     group: u32,
+    /// Whether nothing else goes out in this turn.
+    is_alone: bool,
     lists: [List; Encoding::ALL.len()],
 }
 
 impl Round {
-    pub(super) fn new(group: u32) -> Self {
+    pub(super) fn new(group: u32, is_alone: bool) -> Self {
         Self {
             group,
+            is_alone,
             lists: Default::default(),
         }
     }
 
     pub(super) fn list_mut(&mut self, encoding: Encoding) -> &mut List {
         &mut self.lists[encoding.index()]
+    }
+
+    /// Whether nothing else goes out in this turn: what a member gets now is all that it gets.
+    pub fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     /// Who gets what: members one after the other, with all that each of them gets, in order.
@@ -139,7 +147,7 @@ mod tests {
             position,
             frames: frames.iter().map(|text| frame(text)).collect(),
         };
-        let mut round = Round::new(0);
+        let mut round = Round::new(0, true);
         let list = round.list_mut(Encoding::Deflated);
         list.members = (0..6).map(member).collect();
         list.frames = vec![frame("a"), frame("b")];

@@ -78,6 +78,8 @@ pub struct Hub {
     emptied: Vec<u32>,
     /// Whether the members of a group are out on a round.
     is_on_round: bool,
+    /// Whether something has gone out in this turn.
+    has_had_round: bool,
     /// Peers that went meanwhile.
     gone: Vec<PeerId>,
 }
@@ -94,6 +96,7 @@ impl Hub {
             pending: Vec::new(),
             emptied: Vec::new(),
             is_on_round: false,
+            has_had_round: false,
             gone: Vec::new(),
         }
     }
@@ -222,7 +225,8 @@ impl Hub {
         let group = self.pending.first()?.group;
         let same = self.pending.iter().take_while(|one| one.group == group);
         let count = same.count();
-        let mut round = Round::new(group);
+        let is_alone = !self.has_had_round && count == self.pending.len();
+        let mut round = Round::new(group, is_alone);
         for encoding in Encoding::ALL {
             if self.groups[group as usize]
                 .members
@@ -248,6 +252,7 @@ impl Hub {
         }
         self.pending.drain(..count);
         self.is_on_round = true;
+        self.has_had_round = true;
         Some(round)
     }
 
@@ -287,6 +292,7 @@ impl Hub {
     /// The turn is over: groups without members are forgotten.
     pub fn end_turn(&mut self) {
         debug_assert!(self.pending.is_empty(), "rounds come before the end");
+        self.has_had_round = false;
         while let Some(group) = self.emptied.pop() {
             let is_empty = self
                 .groups

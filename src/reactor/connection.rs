@@ -38,6 +38,8 @@ pub(super) struct Connection<S, T> {
     pub(super) is_read_ended: bool,
     /// The session wants no input for now.
     pub(super) is_paused: bool,
+    /// What goes out to many waits in the queue for the end of the turn.
+    pub(super) is_held: bool,
     pub(super) last_activity: Tick,
     pub(super) queue: Option<Box<SendQueue>>,
     pub(super) unread: Option<Box<Unread>>,
@@ -58,6 +60,7 @@ impl<S, T> Connection<S, T> {
             is_waiting: false,
             is_read_ended: false,
             is_paused: false,
+            is_held: false,
             last_activity: now,
             queue: None,
             unread: None,

@@ -73,6 +73,8 @@ pub(super) struct Tools {
     pub(super) waiting: VecDeque<ConnKey>,
     /// Connections whose socket is full for the first time.
     pub(super) full: Vec<ConnKey>,
+    /// Connections with something that waits for the end of the turn.
+    pub(super) held: Vec<ConnKey>,
     pub(super) dead: Vec<ConnKey>,
     #[expect(
         clippy::vec_box,
@@ -123,6 +125,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
                 wheel: Wheel::new(now),
                 waiting: VecDeque::new(),
                 full: Vec::new(),
+                held: Vec::new(),
                 dead: Vec::new(),
                 queues: Vec::new(),
             },
@@ -364,6 +367,25 @@ impl<S: Session, T: Transport> Engine<S, T> {
         }
         turn.send_shared(frames);
         true
+    }
+
+    /// As [`send_shared`](Self::send_shared), but written by [`send_held`](Self::send_held), together with everything else
+    /// that is held for the connection.
+    pub fn hold_shared(&mut self, key: ConnKey, frames: &[Shared]) {
+        if let Some(mut turn) = self.at(key)
+            && turn.connection.stage == Stage::Open
+        {
+            turn.hold_shared(frames);
+        }
+    }
+
+    /// Writes what is held.
+    pub fn send_held(&mut self) {
+        while let Some(key) = self.tools.held.pop() {
+            if let Some(mut turn) = self.at(key) {
+                turn.send_held();
+            }
+        }
     }
 
     /// Drops a connection as it is, whatever its stage.

@@ -14,7 +14,7 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
     /// The socket takes bytes again.
     pub(super) fn write_on(&mut self) {
         if self.connection.queue.is_some() {
-            self.flush_queue();
+            self.flush_queue(true);
             if self.connection.queue.is_none() && self.connection.stage == Stage::Open {
                 self.call_and_settle(Session::on_drained);
             }
@@ -162,10 +162,30 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         self.queue_grew();
     }
 
+    /// Puts frames that others get as well into the queue, to be written by `send_held`.
+    pub(in crate::reactor) fn hold_shared(&mut self, frames: &[Shared]) {
+        let tools = &mut *self.tools;
+        let queue = &mut self.connection.queue;
+        let queue = queue.get_or_insert_with(|| tools.take_queue());
+        for frame in frames {
+            queue.push_shared(Shared::clone(frame), 0);
+        }
+        if !self.connection.is_held {
+            self.connection.is_held = true;
+            self.tools.held.push(self.key);
+        }
+    }
+
+    /// Writes what was held.
+    pub(in crate::reactor) fn send_held(&mut self) {
+        self.connection.is_held = false;
+        self.queue_grew();
+    }
+
     /// Something was queued: the limits are looked at, and what can be written is.
     fn queue_grew(&mut self) {
         if self.connection.readiness.is_writable() {
-            self.flush_queue();
+            self.flush_queue(false);
         }
         let limits = self.tools.limits;
         let Some(queue) = self.connection.queue.as_mut() else {
@@ -188,8 +208,8 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         }
     }
 
-    /// Writes from the queue until it is empty or the socket is full.
-    pub(super) fn flush_queue(&mut self) {
+    /// Writes from the queue until it is empty or the socket is full. Room in a socket that was full is a sign of life.
+    pub(super) fn flush_queue(&mut self, was_full: bool) {
         let Some(mut queue) = self.connection.queue.take() else {
             return;
         };
@@ -202,7 +222,9 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
                     if count < offered {
                         self.connection.readiness.write_filled();
                     }
-                    self.connection.last_activity = self.tools.now;
+                    if was_full {
+                        self.connection.last_activity = self.tools.now;
+                    }
                     queue.consume(count, &mut self.tools.pool);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
