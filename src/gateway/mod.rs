@@ -8,6 +8,7 @@ mod ask;
 mod bearer;
 mod client;
 mod config;
+mod delivery;
 mod http;
 mod json;
 mod name;

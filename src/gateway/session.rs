@@ -8,11 +8,12 @@ use super::answering;
 use super::ask::{Act, Described, Gathered, Question};
 use super::client::ClientAddress;
 use super::config::GatewayConfig;
+use super::delivery;
 use super::http::HttpStage;
 use super::shard::Shard;
 use super::tally::Limit;
 use super::websocket::WebSocketStage;
-use crate::hub::{Publication, Round};
+use crate::hub::Publication;
 use crate::id::ConnKey;
 use crate::reactor::{CloseReason, Context, Engine, Session, Tick, Transport};
 use crate::websocket::protocol::Input;
@@ -268,14 +269,16 @@ impl Session for GatewaySession {
             let Some(round) = hub.next_round(codec, window_bits) else {
                 break;
             };
-            if round.is_alone() {
+            if let Some(lossy) = round.lossy() {
+                delivery::send_lossy(engine, &round, lossy);
+            } else if round.is_alone() {
                 for (members, frames) in round.runs() {
                     for member in members {
                         engine.send_shared(member.key, frames);
                     }
                 }
             } else {
-                hold(engine, &round);
+                delivery::hold(engine, &round);
             }
             engine.shard().hub.end_round(round);
         }
@@ -299,15 +302,5 @@ impl Session for GatewaySession {
 
     fn recycle(shard: &mut Shard, buffer: Vec<u8>) {
         shard.codec.recycle(buffer);
-    }
-}
-
-/// One of several rounds of a turn: who is in several of their groups gets everything in one write.
-#[inline(never)]
-fn hold<T: Transport>(engine: &mut Engine<GatewaySession, T>, round: &Round) {
-    for (members, frames) in round.runs() {
-        for member in members {
-            engine.hold_shared(member.key, frames);
-        }
     }
 }

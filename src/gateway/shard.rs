@@ -64,7 +64,8 @@ impl Shard {
     /// The share of worker number `worker`.
     pub fn new(worker: usize, config: Arc<GatewayConfig>, node: Arc<Node>) -> Self {
         let codec = Codec::new(config.codec);
-        let hub = Hub::new(worker, Arc::clone(node.directory()));
+        let mut hub = Hub::new(worker, Arc::clone(node.directory()));
+        hub.set_policies(Arc::clone(&config.room_policies));
         Self {
             worker,
             config,
@@ -83,6 +84,9 @@ impl Shard {
 
     pub(super) fn configure(&mut self, config: Arc<GatewayConfig>) {
         self.codec.set_config(config.codec);
+        if self.config.room_policies != config.room_policies {
+            self.hub.set_policies(Arc::clone(&config.room_policies));
+        }
         self.config = config;
     }
 

@@ -40,6 +40,8 @@ const GONE: usize = usize::MAX;
 pub struct Audience {
     kind: Kind,
     name: Arc<str>,
+    /// What send queues know it by; nobody else has it, and it is not 0.
+    tag: u32,
     /// Workers that are in it, or [`GONE`].
     present: AtomicUsize,
     /// Members at each worker, written by that worker alone.
@@ -47,10 +49,11 @@ pub struct Audience {
 }
 
 impl Audience {
-    fn new(kind: Kind, name: Arc<str>, workers: usize) -> Self {
+    fn new(kind: Kind, name: Arc<str>, tag: u32, workers: usize) -> Self {
         Self {
             kind,
             name,
+            tag,
             present: AtomicUsize::new(0),
             counts: (0..workers).map(|_| AtomicU32::new(0)).collect(),
         }
@@ -64,6 +67,11 @@ impl Audience {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What send queues know it by, whichever worker's they are.
+    pub(super) fn tag(&self) -> u32 {
+        self.tag
     }
 
     /// Members in this process.
@@ -130,6 +138,8 @@ pub struct Listed {
 #[derive(Debug)]
 pub struct Directory {
     workers: usize,
+    /// Groups there have been.
+    tags: AtomicU32,
     groups: [Groups; KINDS],
 }
 
@@ -138,6 +148,7 @@ impl Directory {
     pub fn new(workers: usize) -> Self {
         Self {
             workers,
+            tags: AtomicU32::new(0),
             groups: std::array::from_fn(|_| Groups::default()),
         }
     }
@@ -193,7 +204,8 @@ impl Directory {
                 Some(audience) => audience,
                 None => {
                     let name: Arc<str> = Arc::from(name);
-                    let made = Arc::new(Audience::new(kind, Arc::clone(&name), self.workers));
+                    let made = Audience::new(kind, Arc::clone(&name), self.tag(), self.workers);
+                    let made = Arc::new(made);
                     groups.get_or_insert(name, made)
                 }
             };
@@ -203,6 +215,14 @@ impl Directory {
             // Its last worker has gone and has not taken it out yet.
             Self::take_out(&groups, audience);
         }
+    }
+
+    fn tag(&self) -> u32 {
+        // After four billion groups tags come again: none is left of the old ones in a send queue by then.
+        self.tags
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1)
+            .max(1)
     }
 
     /// A worker has lost its last member of that group, and its count is 0.

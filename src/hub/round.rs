@@ -1,6 +1,9 @@
 //! What goes out to the members of one group at once.
 
+use std::sync::Arc;
+
 use super::members::Member;
+use super::policy::Overflow;
 use super::publication::Encoding;
 use crate::buffer::Shared;
 
@@ -53,20 +56,39 @@ pub struct Round {
     group: u32,
     /// Whether nothing else goes out in this turn.
     is_alone: bool,
+    /// Where what goes out may be dropped for who reads too slowly.
+    lossy: Option<Lossy>,
     lists: [List; Encoding::ALL.len()],
 }
 
+/// A group whose messages may be dropped for who reads too slowly.
+#[derive(Debug, Clone)]
+pub struct Lossy {
+    /// Which of them.
+    pub overflow: Overflow,
+    /// What send queues know it by.
+    pub tag: u32,
+    /// Its name.
+    pub room: Arc<str>,
+}
+
 impl Round {
-    pub(super) fn new(group: u32, is_alone: bool) -> Self {
+    pub(super) fn new(group: u32, is_alone: bool, lossy: Option<Lossy>) -> Self {
         Self {
             group,
             is_alone,
+            lossy,
             lists: Default::default(),
         }
     }
 
     pub(super) fn list_mut(&mut self, encoding: Encoding) -> &mut List {
         &mut self.lists[encoding.index()]
+    }
+
+    /// What may be dropped of it, if anything.
+    pub fn lossy(&self) -> Option<&Lossy> {
+        self.lossy.as_ref()
     }
 
     /// Whether nothing else goes out in this turn: what a member gets now is all that it gets.
@@ -147,7 +169,7 @@ mod tests {
             position,
             frames: frames.iter().map(|text| frame(text)).collect(),
         };
-        let mut round = Round::new(0, true);
+        let mut round = Round::new(0, true, None);
         let list = round.list_mut(Encoding::Deflated);
         list.members = (0..6).map(member).collect();
         list.frames = vec![frame("a"), frame("b")];

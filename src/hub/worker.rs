@@ -7,8 +7,9 @@ use slab::Slab;
 
 use super::directory::{Audience, Directory, KINDS, Kind};
 use super::members::{Member, Members};
+use super::policy::{Overflow, RoomPolicies};
 use super::publication::{Encoding, Publication};
-use super::round::{Round, Skip};
+use super::round::{Lossy, Round, Skip};
 use crate::id::ConnKey;
 use crate::websocket::codec::Codec;
 
@@ -35,6 +36,7 @@ struct Peer {
 struct Group {
     audience: Arc<Audience>,
     members: Members,
+    overflow: Overflow,
 }
 
 /// What joining came to.
@@ -70,6 +72,7 @@ struct Delivery {
 pub struct Hub {
     worker: usize,
     directory: Arc<Directory>,
+    policies: Arc<RoomPolicies>,
     peers: Slab<Peer>,
     groups: Slab<Group>,
     by_name: [HashMap<Arc<str>, u32>; KINDS],
@@ -90,6 +93,7 @@ impl Hub {
         Self {
             worker,
             directory,
+            policies: Arc::default(),
             peers: Slab::new(),
             groups: Slab::new(),
             by_name: Default::default(),
@@ -104,6 +108,17 @@ impl Hub {
     /// What the workers share.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// Other policies from now on, also of the rooms that there are.
+    pub fn set_policies(&mut self, policies: Arc<RoomPolicies>) {
+        self.policies = policies;
+        for index in 0..self.groups.capacity() {
+            if let Some(Group { audience, .. }) = self.groups.get(index) {
+                let overflow = self.policy(audience.kind(), audience.name());
+                self.groups[index].overflow = overflow;
+            }
+        }
     }
 
     /// A connection that gets publications in that form. It is in no group yet.
@@ -226,7 +241,7 @@ impl Hub {
         let same = self.pending.iter().take_while(|one| one.group == group);
         let count = same.count();
         let is_alone = !self.has_had_round && count == self.pending.len();
-        let mut round = Round::new(group, is_alone);
+        let mut round = Round::new(group, is_alone, self.lossy(group));
         for encoding in Encoding::ALL {
             if self.groups[group as usize]
                 .members
@@ -247,13 +262,28 @@ impl Hub {
                 let frames = theirs.map(|one| frame(one, codec)).collect();
                 list.skips.push(Skip { position, frames });
             }
-            list.prepare();
+            // One by one, where each may be dropped by itself.
+            if round.lossy().is_none() {
+                round.list_mut(encoding).prepare();
+            }
+            let list = round.list_mut(encoding);
             list.members = std::mem::take(self.groups[group as usize].members.list_mut(encoding));
         }
         self.pending.drain(..count);
         self.is_on_round = true;
         self.has_had_round = true;
         Some(round)
+    }
+
+    fn lossy(&self, group: u32) -> Option<Lossy> {
+        let Group {
+            audience, overflow, ..
+        } = &self.groups[group as usize];
+        (*overflow != Overflow::Disconnect).then(|| Lossy {
+            overflow: *overflow,
+            tag: audience.tag(),
+            room: Arc::clone(audience.name()),
+        })
     }
 
     /// Those whom one of the first `count` publications passes by, with their positions, in order of these.
@@ -313,12 +343,21 @@ impl Hub {
         }
         let audience = self.directory.enter(kind, name);
         let name = Arc::clone(audience.name());
+        let overflow = self.policy(kind, &name);
         let group = self.groups.insert(Group {
             audience,
             members: Members::default(),
+            overflow,
         }) as u32;
         self.by_name[kind.index()].insert(name, group);
         group
+    }
+
+    fn policy(&self, kind: Kind, name: &str) -> Overflow {
+        match kind {
+            Kind::Room => self.policies.of(name),
+            Kind::Everyone | Kind::Channel | Kind::User => Overflow::Disconnect,
+        }
     }
 
     fn seat_in(&self, peer: PeerId, group: u32) -> Option<usize> {
@@ -345,7 +384,9 @@ impl Hub {
     }
 
     fn count(&mut self, group: u32) {
-        let Group { audience, members } = &self.groups[group as usize];
+        let Group {
+            audience, members, ..
+        } = &self.groups[group as usize];
         audience.set_count(self.worker, members.len() as u32);
         if members.len() == 0 {
             self.emptied.push(group);

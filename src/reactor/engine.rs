@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::connection::{Connection, Detached, DetachedState, Stage};
 use super::output::Output;
-use super::queue::SendQueue;
+use super::queue::{Keep, SendQueue, Tag};
 use super::readiness::Readiness;
 use super::session::{CloseReason, Context, Control, Session};
 use super::time::Tick;
@@ -367,6 +367,24 @@ impl<S: Session, T: Transport> Engine<S, T> {
         }
         turn.send_shared(frames);
         true
+    }
+
+    /// Sends frames of a group, `tag`, whose older ones may be dropped where the peer reads too slowly: `keep` says which wait, and
+    /// `gap` makes the frame that tells how many are missed. Gives how many were dropped now.
+    pub fn send_lossy(
+        &mut self,
+        key: ConnKey,
+        frames: &[Shared],
+        tag: Tag,
+        keep: Keep,
+        gap: impl FnOnce(u32) -> Shared,
+    ) -> u32 {
+        match self.at(key) {
+            Some(mut turn) if turn.connection.stage == Stage::Open => {
+                turn.send_lossy(frames, tag, keep, gap)
+            }
+            _ => 0,
+        }
     }
 
     /// As [`send_shared`](Self::send_shared), but written by [`send_held`](Self::send_held), together with everything else

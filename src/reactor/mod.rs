@@ -28,6 +28,7 @@ pub use mailbox::Mailbox;
 pub use memory::{MemoryPeer, MemoryTransport};
 pub use output::Output;
 pub use poller::{Command, Reactor};
+pub use queue::{Keep, Tag};
 pub use readiness::Readiness;
 pub use session::{CloseReason, Context, Initiator, Session};
 pub use time::{Clock, Tick};

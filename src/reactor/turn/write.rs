@@ -6,7 +6,7 @@ use super::Turn;
 use crate::buffer::Shared;
 use crate::reactor::connection::Stage;
 use crate::reactor::engine::Tools;
-use crate::reactor::queue::SLICES_MAX;
+use crate::reactor::queue::{Keep, SLICES_MAX, Tag};
 use crate::reactor::session::{CloseReason, Session};
 use crate::reactor::transport::Transport;
 
@@ -174,6 +174,33 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
             self.connection.is_held = true;
             self.tools.held.push(self.key);
         }
+    }
+
+    /// Sends frames of a group whose older ones may be dropped where the peer reads too slowly; gives how many were. What is held
+    /// for the connection leaves before them.
+    pub(in crate::reactor) fn send_lossy(
+        &mut self,
+        frames: &[Shared],
+        tag: Tag,
+        keep: Keep,
+        gap: impl FnOnce(u32) -> Shared,
+    ) -> u32 {
+        let tools = &mut *self.tools;
+        let queue = &mut self.connection.queue;
+        let queue = queue.get_or_insert_with(|| tools.take_queue());
+        for frame in frames {
+            queue.push_lossy(Shared::clone(frame), tag);
+        }
+        if self.connection.readiness.is_writable() {
+            self.flush_queue(false);
+        }
+        let Some(queue) = self.connection.queue.as_mut() else {
+            return 0;
+        };
+        let soft_bytes_max = self.tools.limits.send_queue_soft_bytes_max;
+        let dropped = queue.thin(tag, keep, soft_bytes_max, gap);
+        self.queue_grew();
+        dropped
     }
 
     /// Writes what was held.
