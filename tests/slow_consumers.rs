@@ -2,7 +2,9 @@
 
 mod common;
 
+use common::DEADLINE;
 use common::client::Client;
+use common::frame::{TEXT, frame};
 use common::gateway::{self, Member, look};
 use common::server::Server;
 use serde_json::json;
@@ -77,4 +79,35 @@ fn nothing_is_lost_in_silence_and_the_connection_stays() {
     let limits = &stats["limitsReached"];
     assert!(limits["roomMessagesDropped"].as_u64() > Some(0), "{limits}");
     assert_eq!(limits["sendQueue"], 0, "{limits}");
+}
+
+#[test]
+fn all_send_queues_together_have_a_limit() {
+    let server = Server::builder()
+        .env("SEND_QUEUE_TOTAL", "1MiB")
+        .env("SEND_QUEUE_SOFT", "8MiB")
+        .start();
+    let mut sender = server.websocket("/broadcast");
+    let mut reader = server.websocket("/broadcast");
+    let stalled: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = Client::tcp_narrow(server.address());
+            client.upgrade("/broadcast");
+            client
+        })
+        .collect();
+    let descriptors = server.descriptors();
+    let message = vec![b'x'; 32 * 1024];
+    let mut sent = 0;
+    while server.log().count("the send queues of the server are full") < stalled.len() {
+        sender.send_bytes(&frame(true, TEXT, &message));
+        sender.expect_frame(TEXT, &message);
+        reader.expect_frame(TEXT, &message);
+        sent += 1;
+        assert!(sent < 1_000, "never dropped");
+    }
+    assert!(sent > 32, "dropped after {sent}");
+    server.wait_descriptors(descriptors - stalled.len(), DEADLINE);
+    let line = server.wait_for_log("read too slowly and was dropped", DEADLINE);
+    assert!(line.contains("times=1 "), "{line}");
 }

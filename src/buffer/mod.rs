@@ -1,9 +1,8 @@
 //! Byte buffers that are lent and given back: no socket, no protocol.
 
-use std::sync::Arc;
+mod shared;
 
-/// Bytes that many connections send: encoded once, never changed.
-pub type Shared = Arc<[u8]>;
+pub use shared::{Account, Shared};
 
 /// Buffers waiting for their next use, so that the steady state allocates nothing.
 #[derive(Debug)]

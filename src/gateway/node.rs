@@ -10,6 +10,7 @@ use super::api::Idempotency;
 use super::config::EndpointKind;
 use super::session::{GatewaySession, Mail};
 use super::tally::Tally;
+use crate::buffer::Account;
 use crate::hub::Directory;
 use crate::reactor::{Command, Mailbox};
 
@@ -44,6 +45,7 @@ pub struct Node {
     name: String,
     started_at: Instant,
     publication_bytes: Arc<AtomicUsize>,
+    account: Arc<Account>,
     descriptor_freed: OnceLock<Hook>,
 }
 
@@ -61,6 +63,7 @@ impl Node {
             name: format!("{:016x}", rand::random::<u64>()),
             started_at: Instant::now(),
             publication_bytes: Arc::new(AtomicUsize::new(0)),
+            account: Arc::default(),
             descriptor_freed: OnceLock::new(),
         }
     }
@@ -150,6 +153,11 @@ impl Node {
     /// The counter that publications of this node add their bytes to while they are under way.
     pub(super) fn publication_bytes(&self) -> &Arc<AtomicUsize> {
         &self.publication_bytes
+    }
+
+    /// What the process holds for peers that have not read it.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     /// Whether publications are under way in such an amount that publishers have to wait.

@@ -207,7 +207,7 @@ impl Session for GatewaySession {
             Stage::Http(_) => log::debug!("{id} closed by {initiator}: {detail}"),
             Stage::WebSocket(websocket) => {
                 websocket.on_close(cx);
-                if reason == CloseReason::SLOW_CONSUMER {
+                if [CloseReason::SLOW_CONSUMER, CloseReason::SEND_QUEUES_FULL].contains(&reason) {
                     let tally = &cx.shard.node.tally;
                     tally.reached(Limit::SendQueue, 1, cx.now, &id);
                 }

@@ -210,8 +210,14 @@ impl Shard {
             kind: audience.kind(),
             name: Arc::clone(audience.name()),
         };
-        let under_way = self.node.publication_bytes();
-        let publication = Publication::new(target, kind, payload, &mut self.codec, under_way);
+        let publication = Publication::new(
+            target,
+            kind,
+            payload,
+            &mut self.codec,
+            self.node.publication_bytes(),
+            self.node.account(),
+        );
         let publication = Arc::new(publication);
         for worker in audience.others(self.worker) {
             self.post(worker, Mail::Publish(Arc::clone(&publication)));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::directory::Kind;
-use crate::buffer::Shared;
+use crate::buffer::{Account, Shared};
 use crate::websocket::codec::Codec;
 use crate::websocket::frame::HEADER_BYTES_MAX;
 use crate::websocket::protocol::MessageKind;
@@ -45,16 +45,19 @@ pub struct Publication {
     plain: Shared,
     deflated: OnceLock<Shared>,
     under_way: Arc<AtomicUsize>,
+    account: Arc<Account>,
 }
 
 impl Publication {
-    /// A message for `target`. Its bytes are added to `under_way` until it is dropped.
+    /// A message for `target`. Its bytes are added to `under_way` until it is dropped, and are on `account` until nobody has
+    /// still to send them.
     pub fn new(
         target: Target,
         kind: MessageKind,
         payload: &[u8],
         codec: &mut Codec,
         under_way: &Arc<AtomicUsize>,
+        account: &Arc<Account>,
     ) -> Self {
         let mut plain = Vec::with_capacity(payload.len() + HEADER_BYTES_MAX);
         codec.encode_message(kind, payload, None, &mut plain);
@@ -63,9 +66,10 @@ impl Publication {
             target,
             kind,
             payload_bytes: payload.len(),
-            plain: Shared::from(plain),
+            plain: Shared::on(account, plain),
             deflated: OnceLock::new(),
             under_way: Arc::clone(under_way),
+            account: Arc::clone(account),
         }
     }
 
@@ -86,7 +90,7 @@ impl Publication {
             Encoding::Deflated => self.deflated.get_or_init(|| {
                 let mut deflated = Vec::new();
                 codec.encode_message(self.kind, self.payload(), Some(window_bits), &mut deflated);
-                Shared::from(deflated)
+                Shared::on(&self.account, deflated)
             }),
         }
     }

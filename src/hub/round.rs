@@ -127,7 +127,7 @@ fn put_together(frames: &mut Vec<Shared>) {
         let (together, others) = rest.split_at(count);
         pieces.push(match together {
             [one] => Shared::clone(one),
-            several => several.concat().into(),
+            several => Shared::concat(several),
         });
         rest = others;
     }
@@ -146,16 +146,16 @@ mod tests {
             .iter()
             .map(|&length| vec![length as u8; length].into())
             .collect();
-        let whole = frames.concat();
+        let whole = Shared::concat(&frames).to_vec();
         put_together(&mut frames);
         let lengths: Vec<_> = frames.iter().map(|piece| piece.len()).collect();
         assert_eq!(lengths, [PIECE_BYTES_MAX, 1, PIECE_BYTES_MAX + 1, 5]);
-        assert_eq!(frames.concat(), whole);
+        assert_eq!(*Shared::concat(&frames), *whole);
     }
 
     #[test]
     fn who_is_skipped_gets_what_is_left_in_its_place() {
-        let frame = |text: &str| -> Shared { text.as_bytes().into() };
+        let frame = |text: &str| -> Shared { text.as_bytes().to_vec().into() };
         let key = |index| ConnKey {
             index,
             generation: 0,
@@ -177,7 +177,7 @@ mod tests {
         list.prepare();
         let mut sent = Vec::new();
         for (members, frames) in round.runs() {
-            let text = String::from_utf8(frames.concat()).expect("text");
+            let text = String::from_utf8(Shared::concat(frames).to_vec()).expect("text");
             sent.extend(
                 members
                     .iter()

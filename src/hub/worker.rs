@@ -10,6 +10,7 @@ use super::members::{Member, Members};
 use super::policy::{Overflow, RoomPolicies};
 use super::publication::{Encoding, Publication};
 use super::round::{Lossy, Round, Skip};
+use crate::buffer::Shared;
 use crate::id::ConnKey;
 use crate::websocket::codec::Codec;
 
@@ -251,7 +252,7 @@ impl Hub {
                 continue;
             }
             let frame = |one: &Delivery, codec: &mut Codec| {
-                Arc::clone(one.publication.frame(encoding, codec, window_bits))
+                Shared::clone(one.publication.frame(encoding, codec, window_bits))
             };
             let list = round.list_mut(encoding);
             let deliveries = &self.pending[..count];

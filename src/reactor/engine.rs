@@ -4,6 +4,7 @@
 //! Order of calls in a turn: `begin_turn`, `handle` for each event, `run_waiting`, `deliver` for each piece of mail, `end_turn`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
@@ -17,7 +18,7 @@ use super::time::Tick;
 use super::transport::Transport;
 use super::turn::Turn;
 use super::wheel::{Entry, Wheel};
-use crate::buffer::{Pool, Shared};
+use crate::buffer::{Account, Pool, Shared};
 use crate::id::ConnKey;
 
 /// Emptied queues kept for their next use.
@@ -39,6 +40,9 @@ pub struct Limits {
     pub send_queue_soft_bytes_max: usize,
     /// Send-queue bytes that end the connection at once.
     pub send_queue_hard_bytes_max: usize,
+    /// Bytes held for all peers of the process together; beyond them a connection that is congested ends as soon as its queue
+    /// grows. 0 for any number.
+    pub send_queue_total_bytes_max: usize,
     /// How long the soft limit may be passed.
     pub send_queue_soft_for: Duration,
     /// Time for the last words to leave and for the peer to end.
@@ -54,6 +58,7 @@ impl Default for Limits {
             congested_bytes: 64 * 1024,
             send_queue_soft_bytes_max: 1 << 20,
             send_queue_hard_bytes_max: 8 << 20,
+            send_queue_total_bytes_max: 0,
             send_queue_soft_for: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
         }
@@ -68,6 +73,8 @@ pub(super) struct Tools {
     pub(super) output: Output,
     pub(super) control: Control,
     pub(super) pool: Pool,
+    /// What is held for peers that have not read it, by this engine and others.
+    pub(super) account: Arc<Account>,
     pub(super) wheel: Wheel,
     /// Connections that go on without an event.
     pub(super) waiting: VecDeque<ConnKey>,
@@ -89,7 +96,7 @@ impl Tools {
     }
 
     pub(super) fn give_queue(&mut self, mut queue: Box<SendQueue>) {
-        queue.clear(&mut self.pool);
+        queue.clear(&mut self.pool, &self.account);
         if self.queues.len() < QUEUES_KEPT_MAX {
             self.queues.push(queue);
         }
@@ -122,6 +129,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
                 output: Output::default(),
                 control: Control::default(),
                 pool: Pool::new(POOL_BUFFERS_MAX, POOL_BUFFER_BYTES_MAX),
+                account: Arc::default(),
                 wheel: Wheel::new(now),
                 waiting: VecDeque::new(),
                 full: Vec::new(),
@@ -143,6 +151,12 @@ impl<S: Session, T: Transport> Engine<S, T> {
     /// Other limits from now on; the read buffer keeps its size.
     pub fn set_limits(&mut self, limits: Limits) {
         self.tools.limits = limits;
+    }
+
+    /// Shares the account of what is held for peers with others, before there is a connection.
+    pub fn set_account(&mut self, account: Arc<Account>) {
+        debug_assert!(self.is_empty(), "what is held was put on the other account");
+        self.tools.account = account;
     }
 
     /// Connections that hold a descriptor.
@@ -246,6 +260,9 @@ impl<S: Session, T: Transport> Engine<S, T> {
             let mut session = state.session;
             session.on_attach(key, &mut self.shard);
             session.released(&mut self.shard);
+            if let Some(queue) = state.queue {
+                self.tools.give_queue(queue);
+            }
             return Err(error);
         }
         let now = self.tools.now;

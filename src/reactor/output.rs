@@ -243,7 +243,7 @@ mod tests {
         input[22..27].copy_from_slice(b"z:GHI");
         output.in_place(22, 24);
         output.in_place(24, 27);
-        output.shared(&Shared::from(&b"shared"[..]));
+        output.shared(&Shared::from(b"shared".to_vec()));
         assert_eq!(output.bytes(), 29);
         assert!(!output.is_congested());
         assert_eq!(said(&mut output, &input), b"1x:ABCy:DEF23ownedz:GHIshared");
@@ -257,7 +257,7 @@ mod tests {
             again.in_place(9, 14);
             again.owned(b"..owned".to_vec(), 2);
             again.cork().extend_from_slice(b"end");
-            again.shared(&Shared::from(&b"shared"[..]));
+            again.shared(&Shared::from(b"shared".to_vec()));
             assert!(again.is_congested());
             again.seal();
             let whole = b"x:ABCy:DEFownedendshared";

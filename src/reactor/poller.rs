@@ -16,6 +16,7 @@ use super::readiness::Readiness;
 use super::session::{CloseReason, Session};
 use super::time::{Clock, Tick};
 use super::transport::Stream;
+use crate::buffer::Account;
 use crate::id::ConnKey;
 use crate::websocket::close::CloseCode;
 
@@ -99,6 +100,11 @@ impl<S: Session> Reactor<S> {
             farewell: None,
             has_more_mail: false,
         })
+    }
+
+    /// Shares the account of what is held for peers with other workers.
+    pub fn set_account(&mut self, account: Arc<Account>) {
+        self.engine.set_account(account);
     }
 
     /// Where commands go.

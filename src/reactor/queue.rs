@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::time::Tick;
-use crate::buffer::{Pool, Shared};
+use crate::buffer::{Account, Pool, Shared};
 
 /// Slices handed to one gathering write.
 pub(super) const SLICES_MAX: usize = 32;
@@ -80,6 +80,10 @@ pub(super) struct SendQueue {
     bytes: usize,
     /// Chunks with a tag.
     lossy: usize,
+    /// Bytes of chunks that nobody else has.
+    owned: usize,
+    /// Of them those that are on the account.
+    accounted: usize,
     /// When the soft limit, passed and not left since, ends the connection.
     pub(super) soft_until: Option<Tick>,
 }
@@ -101,6 +105,7 @@ impl SendQueue {
             return;
         }
         self.bytes += bytes.len();
+        self.owned += bytes.len();
         if let Some(Chunk::Owned { bytes: last, .. }) = self.chunks.back_mut()
             && last.len() + bytes.len() <= CHUNK_BYTES_MAX
         {
@@ -118,6 +123,7 @@ impl SendQueue {
     /// Appends `bytes[from..]` without a copy.
     pub(super) fn push_owned(&mut self, bytes: Vec<u8>, from: usize) {
         self.bytes += bytes.len() - from;
+        self.owned += bytes.len() - from;
         self.chunks.push_back(Chunk::Owned { bytes, from });
     }
 
@@ -222,6 +228,10 @@ impl SendQueue {
         while count > 0 {
             let front = self.chunks.front_mut().expect("bytes are counted right");
             let len = front.as_slice().len();
+            let taken = count.min(len);
+            if let Chunk::Owned { .. } = front {
+                self.owned -= taken;
+            }
             if count < len {
                 front.skip(count);
                 return;
@@ -234,9 +244,20 @@ impl SendQueue {
         }
     }
 
+    /// Puts on the account what has come since the last call, and takes from it what has gone. What is shared is on it already.
+    pub(super) fn settle(&mut self, account: &Account) {
+        if self.owned > self.accounted {
+            account.add(self.owned - self.accounted);
+        } else if self.owned < self.accounted {
+            account.take(self.accounted - self.owned);
+        }
+        self.accounted = self.owned;
+    }
+
     /// Gives every buffer back.
-    pub(super) fn clear(&mut self, pool: &mut Pool) {
+    pub(super) fn clear(&mut self, pool: &mut Pool, account: &Account) {
         self.consume(self.bytes, pool);
+        self.settle(account);
         self.chunks.clear();
         self.lossy = 0;
         self.soft_until = None;
@@ -264,7 +285,7 @@ mod tests {
             queue.push_copy(b"abc", &mut pool);
             queue.push_copy(b"def", &mut pool);
             queue.push_owned(b"..ghi".to_vec(), 2);
-            queue.push_shared(Shared::from(&b".jkl"[..]), 1);
+            queue.push_shared(Shared::from(b".jkl".to_vec()), 1);
             queue.push_copy(b"", &mut pool);
             let mut expected = b"abcdefghijkl".to_vec();
             assert_eq!(queue.bytes(), expected.len());
@@ -286,7 +307,7 @@ mod tests {
             queue.push_copy(&[7; 100], &mut pool);
         }
         assert_eq!(queue.chunks.len(), 2);
-        queue.clear(&mut pool);
+        queue.clear(&mut pool, &Account::default());
         assert!(queue.is_empty() && queue.chunks.is_empty());
     }
 
@@ -339,7 +360,7 @@ mod tests {
         assert_eq!(contents(&queue), b"6");
         push(&mut queue, "78");
         assert_eq!(thin(&mut queue, Keep::Newest, 0), (1, "6<1>88".to_owned()));
-        queue.clear(&mut pool);
+        queue.clear(&mut pool, &Account::default());
         assert_eq!((queue.bytes(), queue.lossy), (0, 0));
     }
 

@@ -53,6 +53,13 @@ impl CloseReason {
         detail: "the peer reads too slowly",
     };
 
+    /// All send queues together passed their limit, and this one is long.
+    pub const SEND_QUEUES_FULL: Self = Self {
+        initiator: Initiator::Server,
+        code: CloseCode::TRY_AGAIN_LATER,
+        detail: "the send queues of the server are full, and the peer reads slowly",
+    };
+
     /// TCP or TLS ended without a Close frame.
     pub const fn transport(detail: &'static str) -> Self {
         Self {

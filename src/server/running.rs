@@ -190,8 +190,10 @@ fn reactors(
     let clock = Clock::start();
     let reactor = |worker| {
         let shard = Shard::new(worker, Arc::clone(&config), Arc::clone(node));
-        Reactor::new(shard, translate::limits(settings), clock, MAIL_ITEMS_MAX)
-            .map_err(StartError::System)
+        let mut reactor = Reactor::new(shard, translate::limits(settings), clock, MAIL_ITEMS_MAX)
+            .map_err(StartError::System)?;
+        reactor.set_account(Arc::clone(node.account()));
+        Ok(reactor)
     };
     (0..settings.workers).map(reactor).collect()
 }

@@ -58,6 +58,7 @@ pub(super) fn limits(settings: &Settings) -> Limits {
     Limits {
         send_queue_soft_bytes_max: settings.send_queue_soft_bytes_max,
         send_queue_hard_bytes_max: settings.send_queue_hard_bytes_max,
+        send_queue_total_bytes_max: settings.send_queue_total_bytes_max,
         send_queue_soft_for: settings.send_queue_soft_for,
         close_timeout: settings.close_timeout,
         ..Limits::default()

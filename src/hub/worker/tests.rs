@@ -35,6 +35,7 @@ fn publication(kind: Kind, name: &str, text: &str) -> Arc<Publication> {
         text,
         &mut codec(),
         &under_way,
+        &Arc::default(),
     ))
 }
 
@@ -43,7 +44,7 @@ fn end_turn(hub: &mut Hub) -> Vec<(u32, Vec<String>)> {
     let mut sent = Vec::new();
     while let Some(round) = hub.next_round(&mut codec(), WINDOW_BITS) {
         for (members, frames) in round.runs() {
-            let texts = texts(&frames.concat());
+            let texts = texts(&Shared::concat(frames));
             sent.extend(members.iter().map(|one| (one.key.index, texts.clone())));
         }
         hub.end_round(round);
@@ -53,7 +54,7 @@ fn end_turn(hub: &mut Hub) -> Vec<(u32, Vec<String>)> {
 }
 
 /// Each member with what it gets.
-fn all(round: &Round) -> impl Iterator<Item = (&Member, &[crate::buffer::Shared])> {
+fn all(round: &Round) -> impl Iterator<Item = (&Member, &[Shared])> {
     let runs = round.runs();
     runs.flat_map(|(members, frames)| members.iter().map(move |member| (member, frames)))
 }
@@ -396,13 +397,13 @@ impl World {
 }
 
 impl Model {
-    fn take(&mut self, frames: &[crate::buffer::Shared]) {
+    fn take(&mut self, frames: &[Shared]) {
         let numbers: Vec<usize> = match self.encoding {
-            Encoding::Plain => texts(&frames.concat())
+            Encoding::Plain => texts(&Shared::concat(frames))
                 .iter()
                 .map(|text| text.parse().expect("a number"))
                 .collect(),
-            Encoding::Deflated => inflated(&frames.concat()),
+            Encoding::Deflated => inflated(&Shared::concat(frames)),
         };
         for number in numbers {
             assert!(

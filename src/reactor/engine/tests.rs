@@ -183,7 +183,11 @@ fn a_stale_key_is_ignored() {
             .engine
             .visit(old, |_, _| panic!("visited a stale key"))
     );
-    assert!(!bench.engine.send_shared(old, &[Shared::from(&b"x"[..])]));
+    assert!(
+        !bench
+            .engine
+            .send_shared(old, &[Shared::from(b"x".to_vec())])
+    );
 }
 
 #[test]
@@ -359,11 +363,11 @@ fn the_send_queue_has_a_hard_limit_at_once_and_a_soft_one_for_a_time() {
 fn shared_frames_leave_in_order_behind_what_waits() {
     let mut bench = Bench::new(Limits::default());
     let (key, peer) = bench.connect(3);
-    let frames = [Shared::from(&b"one"[..]), Shared::from(&b"two"[..])];
+    let frames = [Shared::from(b"one".to_vec()), Shared::from(b"two".to_vec())];
     bench.engine.deliver((key, frames.to_vec()));
     bench
         .engine
-        .deliver((key, vec![Shared::from(&b"three"[..])]));
+        .deliver((key, vec![Shared::from(b"three".to_vec())]));
     assert_eq!(seen(&peer).from_engine, b"one");
     at(&peer).room = 100;
     bench.edges.push((key, Readiness::edge(false, true, false)));

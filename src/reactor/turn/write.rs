@@ -218,6 +218,12 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         let Some(queue) = self.connection.queue.as_mut() else {
             return;
         };
+        let account = &*self.tools.account;
+        queue.settle(account);
+        let total_max = limits.send_queue_total_bytes_max;
+        if total_max > 0 && queue.bytes() > limits.congested_bytes && account.bytes() > total_max {
+            return self.abort(CloseReason::SEND_QUEUES_FULL);
+        }
         if queue.bytes() > limits.send_queue_hard_bytes_max {
             return self.abort(CloseReason::SLOW_CONSUMER);
         }
@@ -270,6 +276,7 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         if queue.bytes() <= self.tools.limits.send_queue_soft_bytes_max {
             queue.soft_until = None;
         }
+        queue.settle(&self.tools.account);
         self.connection.queue = Some(queue);
         self.await_room();
     }

@@ -94,3 +94,53 @@ fn the_end_of_a_peer_is_noticed_behind_its_last_bytes() {
     assert!(seen(&peer).engine_ended && seen(&peer).is_dropped);
     assert_eq!(bench.events(), ["open", "end", "close", "released"]);
 }
+
+#[test]
+fn beyond_the_total_a_long_queue_ends_and_a_short_one_stays() {
+    let mut bench = Bench::new(Limits {
+        congested_bytes: 1_000,
+        send_queue_total_bytes_max: 5_000,
+        ..Limits::default()
+    });
+    let account = Arc::new(Account::default());
+    bench.engine.set_account(Arc::clone(&account));
+    let (short, _short_peer) = bench.connect(0);
+    let (long, long_peer) = bench.connect(0);
+    let frame = |bytes: usize| [Shared::on(&account, vec![b'f'; bytes])];
+    bench.engine.send_shared(short, &frame(500));
+    bench.engine.send_shared(long, &frame(4_000));
+    bench.turn();
+    assert_eq!(account.bytes(), 4_500);
+    let large = frame(600);
+    bench.engine.send_shared(short, &large[..0]);
+    bench.engine.send_shared(long, &large);
+    bench.turn();
+    assert!(seen(&long_peer).is_dropped, "5,100 bytes are held");
+    assert_eq!(bench.engine.len(), 1);
+    let reason = bench.engine.shard().last_reason;
+    assert_eq!(reason, Some(CloseReason::SEND_QUEUES_FULL));
+    drop(large);
+    assert_eq!(account.bytes(), 500, "what the other waits for");
+    bench.engine.abort(short, CloseReason::RESET);
+    bench.turn();
+    assert_eq!(account.bytes(), 0);
+}
+
+#[test]
+fn replies_that_wait_are_on_the_account_until_they_have_left() {
+    let mut bench = Bench::new(Limits::default());
+    let account = Arc::new(Account::default());
+    bench.engine.set_account(Arc::clone(&account));
+    let (key, peer) = bench.connect(3);
+    bench.send(key, &peer, b"hello O world");
+    let waiting = "hello owned world".len() - 3;
+    assert_eq!(account.bytes(), waiting);
+    at(&peer).room = 4;
+    bench.edges.push((key, Readiness::edge(false, true, false)));
+    bench.turn();
+    assert_eq!(account.bytes(), waiting - 4);
+    let detached = bench.engine.detach(key).expect("open");
+    assert_eq!(account.bytes(), waiting - 4);
+    assert!(bench.engine.attach(detached, |_, _| Err(())).is_err());
+    assert_eq!(account.bytes(), 0);
+}
