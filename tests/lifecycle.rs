@@ -329,8 +329,8 @@ fn with_heartbeat() -> ServerBuilder {
 #[test]
 fn a_silent_peer_is_pinged_and_then_closed() {
     for front in Front::all(with_heartbeat) {
-        let mut client = front.websocket("/ws");
         let begun = Instant::now();
+        let mut client = front.websocket("/ws");
         client.expect_frame(PING, b"tidegate");
         assert!(begun.elapsed() >= Duration::from_millis(290), "too early");
         let reason = client.expect_close(1011);

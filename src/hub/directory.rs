@@ -70,7 +70,7 @@ impl Audience {
     }
 
     /// What send queues know it by, whichever worker's they are.
-    pub(super) fn tag(&self) -> u32 {
+    pub fn tag(&self) -> u32 {
         self.tag
     }
 
