@@ -11,6 +11,8 @@ use crate::{Plan, Row, spread};
 const PUBLICATION_INTERVAL: Duration = Duration::from_millis(100);
 /// Joins and leaves are sent so often.
 const STEP: Duration = Duration::from_millis(2);
+/// Microseconds; a longer one counts as this.
+const LATENCY_MAX_US: u64 = 60_000_000;
 /// Connections that join and leave.
 const CHURNERS: usize = 200;
 
@@ -53,7 +55,7 @@ impl Hall {
     /// The 99th percentile of the time from a publication to each member, milliseconds, with so many joins, and as many
     /// leaves, a second.
     fn p99(&mut self, seconds: f64, churn: u64) -> f64 {
-        let mut latency = Histogram::<u64>::new(3).expect("three digits");
+        let mut latency = Histogram::<u64>::new_with_bounds(1, LATENCY_MAX_US, 3).expect("bounds");
         let join = text(r#"{"type":"join","room":"r"}"#);
         let leave = text(r#"{"type":"leave","room":"r"}"#);
         let begun = Instant::now();

@@ -45,5 +45,5 @@ pub(crate) fn run(plan: &Plan) -> Vec<Row> {
             is_reached: cost <= 1024.0,
         }
     };
-    vec![row(100), row(1)]
+    vec![row(100), row(10), row(1)]
 }

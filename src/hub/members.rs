@@ -40,6 +40,10 @@ impl Members {
     /// Adds a member; gives its position.
     pub(super) fn push(&mut self, encoding: Encoding, member: Member) -> u32 {
         let list = self.list_mut(encoding);
+        if list.capacity() == 0 {
+            // Most groups are one user's one connection.
+            list.reserve_exact(1);
+        }
         list.push(member);
         (list.len() - 1) as u32
     }
