@@ -95,7 +95,6 @@ pub(crate) fn run(plan: &Plan) -> Vec<Row> {
             "{ratio:.3} times ({extremes}); {:.0} to {:.0} in the last round",
             last.0, last.1
         ),
-        goal: "0.9 times",
-        is_reached: ratio >= 0.9,
+        goal: Some(("0.9 times", ratio >= 0.9)),
     }]
 }

@@ -73,14 +73,14 @@ pub struct HashMapRef<'m, K, V, S, G> {
 }
 
 impl<K: Eq, V, S, G: Guard> HashMapRef<'_, K, V, S, G> {
-    /// The value at that key.
-    pub fn get<Q: Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// The entry at that key.
+    pub fn get_key_value<Q: Eq + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
     where
         K: Borrow<Q>,
     {
         let (own, value) = self.map.entry(self.map.slot.load(Ordering::Acquire))?;
         assert!(own.borrow() == key, "this map is for one key");
-        Some(value)
+        Some((own, value))
     }
 
     /// The value at that key, this one where there was none.

@@ -84,9 +84,7 @@ impl Shard {
 
     pub(super) fn configure(&mut self, config: Arc<GatewayConfig>) {
         self.codec.set_config(config.codec);
-        if self.config.room_policies != config.room_policies {
-            self.hub.set_policies(Arc::clone(&config.room_policies));
-        }
+        self.hub.set_policies(Arc::clone(&config.room_policies));
         self.config = config;
     }
 

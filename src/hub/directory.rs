@@ -3,10 +3,12 @@
 //! Readers take no lock. A worker writes when a group gets its first member there, or loses its last, and its own count, which
 //! nobody else writes.
 
-use std::hash::RandomState;
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 use papaya::HashMap;
+use smallvec::SmallVec;
 
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -45,7 +47,7 @@ pub struct Audience {
     /// Workers that are in it, or [`GONE`].
     present: AtomicUsize,
     /// Members at each worker, written by that worker alone.
-    counts: Box<[AtomicU32]>,
+    counts: SmallVec<[AtomicU32; 4]>,
 }
 
 impl Audience {
@@ -123,7 +125,31 @@ impl Audience {
     }
 }
 
-type Groups = HashMap<Arc<str>, Arc<Audience>, RandomState>;
+/// A group as the key of itself: its name stands in it, and need not stand beside it.
+#[derive(Debug)]
+struct ByName(Arc<Audience>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for ByName {}
+
+type Groups = HashMap<ByName, (), RandomState>;
 
 /// A group, as a list of groups tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,13 +181,16 @@ impl Directory {
 
     /// The group of that name; `None` where nobody is in it.
     pub fn find(&self, kind: Kind, name: &str) -> Option<Arc<Audience>> {
-        self.groups[kind.index()].pin().get(name).cloned()
+        let groups = self.groups[kind.index()].pin();
+        let (ByName(audience), ()) = groups.get_key_value(name)?;
+        Some(Arc::clone(audience))
     }
 
     /// Members of that group in this process.
     pub fn total(&self, kind: Kind, name: &str) -> u32 {
         let groups = self.groups[kind.index()].pin();
-        groups.get(name).map_or(0, |audience| audience.total())
+        let group = groups.get_key_value(name);
+        group.map_or(0, |(ByName(audience), ())| audience.total())
     }
 
     /// Groups of that kind.
@@ -181,11 +210,13 @@ impl Directory {
         let groups = self.groups[kind.index()].pin();
         let mut found: Vec<_> = groups
             .iter()
-            .filter(|(name, _)| {
-                name.starts_with(prefix) && after.is_none_or(|after| &***name > after)
+            .map(|(ByName(audience), ())| audience)
+            .filter(|audience| {
+                audience.name.starts_with(prefix)
+                    && after.is_none_or(|after| *audience.name > *after)
             })
-            .map(|(name, audience)| Listed {
-                name: Arc::clone(name),
+            .map(|audience| Listed {
+                name: Arc::clone(&audience.name),
                 members: audience.total(),
             })
             .filter(|group| group.members > 0)
@@ -200,14 +231,11 @@ impl Directory {
     pub(super) fn enter(&self, kind: Kind, name: &str) -> Arc<Audience> {
         let groups = self.groups[kind.index()].pin();
         loop {
-            let audience = match groups.get(name) {
-                Some(audience) => audience,
-                None => {
-                    let name: Arc<str> = Arc::from(name);
-                    let made = Audience::new(kind, Arc::clone(&name), self.tag(), self.workers);
-                    let made = Arc::new(made);
-                    groups.get_or_insert(name, made)
-                }
+            let Some((ByName(audience), ())) = groups.get_key_value(name) else {
+                let made = Audience::new(kind, Arc::from(name), self.tag(), self.workers);
+                // Another worker may be faster: then its group is the one.
+                groups.get_or_insert(ByName(Arc::new(made)), ());
+                continue;
             };
             if audience.enter() {
                 return Arc::clone(audience);
@@ -233,11 +261,13 @@ impl Directory {
     }
 
     fn take_out<G: papaya::Guard>(
-        groups: &papaya::HashMapRef<'_, Arc<str>, Arc<Audience>, RandomState, G>,
+        groups: &papaya::HashMapRef<'_, ByName, (), RandomState, G>,
         gone: &Arc<Audience>,
     ) {
         // Somebody may have taken it out, and somebody else have put another of the same name in.
-        let _ = groups.remove_if(&gone.name, |_, audience| Arc::ptr_eq(audience, gone));
+        let _ = groups.remove_if(&*gone.name, |ByName(audience), ()| {
+            Arc::ptr_eq(audience, gone)
+        });
     }
 }
 

@@ -1,5 +1,7 @@
 //! The members of a group at one worker, in dense arrays: no hashing, constant time in and out.
 
+use smallvec::SmallVec;
+
 use super::publication::Encoding;
 use crate::id::ConnKey;
 
@@ -14,22 +16,25 @@ pub struct Member {
     pub(super) seat: u32,
 }
 
+/// Members in one encoding. Most groups are one user's one connection, which needs no memory besides.
+pub(super) type MemberList = SmallVec<[Member; 1]>;
+
 /// The members, apart by the form in which they get publications.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    lists: [Vec<Member>; Encoding::ALL.len()],
+    lists: [MemberList; Encoding::ALL.len()],
 }
 
 impl Members {
     pub(super) fn len(&self) -> usize {
-        self.lists.iter().map(Vec::len).sum()
+        self.lists.iter().map(SmallVec::len).sum()
     }
 
     pub(super) fn list(&self, encoding: Encoding) -> &[Member] {
         &self.lists[encoding.index()]
     }
 
-    pub(super) fn list_mut(&mut self, encoding: Encoding) -> &mut Vec<Member> {
+    pub(super) fn list_mut(&mut self, encoding: Encoding) -> &mut MemberList {
         &mut self.lists[encoding.index()]
     }
 
@@ -40,10 +45,6 @@ impl Members {
     /// Adds a member; gives its position.
     pub(super) fn push(&mut self, encoding: Encoding, member: Member) -> u32 {
         let list = self.list_mut(encoding);
-        if list.capacity() == 0 {
-            // Most groups are one user's one connection.
-            list.reserve_exact(1);
-        }
         list.push(member);
         (list.len() - 1) as u32
     }

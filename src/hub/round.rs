@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::members::Member;
+use super::members::{Member, MemberList};
 use super::policy::Overflow;
 use super::publication::Encoding;
 use crate::buffer::Shared;
@@ -21,7 +21,7 @@ pub(super) struct Skip {
 /// The members that take one encoding, and what they get.
 #[derive(Debug, Default)]
 pub(super) struct List {
-    pub(super) members: Vec<Member>,
+    pub(super) members: MemberList,
     pub(super) frames: Vec<Shared>,
     /// In order of their positions.
     pub(super) skips: Vec<Skip>,
@@ -102,7 +102,7 @@ impl Round {
         lists.filter(|(members, frames)| !members.is_empty() && !frames.is_empty())
     }
 
-    pub(super) fn into_parts(self) -> (u32, impl Iterator<Item = (Encoding, Vec<Member>)>) {
+    pub(super) fn into_parts(self) -> (u32, impl Iterator<Item = (Encoding, MemberList)>) {
         let lists = Encoding::ALL.into_iter().zip(self.lists);
         (
             self.group,

@@ -1,8 +1,9 @@
 //! One worker's share: its peers, the groups that they are in, what goes out at the end of the turn.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use slab::Slab;
 
 use super::directory::{Audience, Directory, KINDS, Kind};
@@ -13,6 +14,9 @@ use super::round::{Lossy, Round, Skip};
 use crate::buffer::Shared;
 use crate::id::ConnKey;
 use crate::websocket::codec::Codec;
+
+/// Seats of a peer up to which it has room for hardly more than it needs.
+const SEATS_EXACT_MAX: usize = 16;
 
 /// A connection, as its worker's hub names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,6 @@ struct Peer {
 struct Group {
     audience: Arc<Audience>,
     members: Members,
-    overflow: Overflow,
 }
 
 /// What joining came to.
@@ -76,7 +79,9 @@ pub struct Hub {
     policies: Arc<RoomPolicies>,
     peers: Slab<Peer>,
     groups: Slab<Group>,
-    by_name: [HashMap<Arc<str>, u32>; KINDS],
+    /// Numbers of groups, by the names that these have.
+    by_name: [HashTable<u32>; KINDS],
+    hasher: RandomState,
     pending: Vec<Delivery>,
     /// Groups that have lost their last member in this turn, some of which may have got one again.
     emptied: Vec<u32>,
@@ -98,6 +103,7 @@ impl Hub {
             peers: Slab::new(),
             groups: Slab::new(),
             by_name: Default::default(),
+            hasher: RandomState::new(),
             pending: Vec::new(),
             emptied: Vec::new(),
             is_on_round: false,
@@ -114,12 +120,6 @@ impl Hub {
     /// Other policies from now on, also of the rooms that there are.
     pub fn set_policies(&mut self, policies: Arc<RoomPolicies>) {
         self.policies = policies;
-        for index in 0..self.groups.capacity() {
-            if let Some(Group { audience, .. }) = self.groups.get(index) {
-                let overflow = self.policy(audience.kind(), audience.name());
-                self.groups[index].overflow = overflow;
-            }
-        }
     }
 
     /// A connection that gets publications in that form. It is in no group yet.
@@ -160,6 +160,10 @@ impl Hub {
             seat: seats.len() as u32,
         };
         let position = self.groups[group as usize].members.push(*encoding, member);
+        if seats.len() == seats.capacity() && seats.len() < SEATS_EXACT_MAX {
+            // Sizes that fill what an allocator gives: three seats, then two more at a time.
+            seats.reserve_exact(if seats.is_empty() { 3 } else { 2 });
+        }
         seats.push(Seat { group, position });
         self.count(group);
         Joined::New
@@ -168,7 +172,7 @@ impl Hub {
     /// Takes the peer out of that group; whether it was in it.
     pub fn leave(&mut self, peer: PeerId, kind: Kind, name: &str) -> bool {
         debug_assert!(!self.is_on_round, "peers may go during a round, not move");
-        let group = self.by_name[kind.index()].get(name).copied();
+        let group = self.find(kind, name);
         let seat = group.and_then(|group| self.seat_in(peer, group));
         if let Some(seat) = seat {
             self.give_up(peer, seat);
@@ -178,8 +182,8 @@ impl Hub {
 
     /// Whether the peer is in that group.
     pub fn is_member(&self, peer: PeerId, kind: Kind, name: &str) -> bool {
-        let group = self.by_name[kind.index()].get(name);
-        group.is_some_and(|&group| self.seat_in(peer, group).is_some())
+        let group = self.find(kind, name);
+        group.is_some_and(|group| self.seat_in(peer, group).is_some())
     }
 
     /// The groups of that kind that the peer is in.
@@ -192,15 +196,15 @@ impl Hub {
 
     /// The members that a group has here.
     pub fn members(&self, kind: Kind, name: &str) -> impl Iterator<Item = (PeerId, ConnKey)> {
-        let group = self.by_name[kind.index()].get(name);
-        let members = group.map(|group| &self.groups[*group as usize].members);
+        let group = self.find(kind, name);
+        let members = group.map(|group| &self.groups[group as usize].members);
         let members = members.into_iter().flat_map(Members::iter);
         members.map(|member| (PeerId(member.peer), member.key))
     }
 
     /// Whom a publication to that group is for, but for `except`.
     pub fn reach(&self, kind: Kind, name: &str, except: Option<PeerId>) -> Reach {
-        let Some(&group) = self.by_name[kind.index()].get(name) else {
+        let Some(group) = self.find(kind, name) else {
             let audience = self.directory.find(kind, name);
             let connections = audience.as_ref().map_or(0, |audience| audience.total());
             return Reach {
@@ -219,7 +223,7 @@ impl Hub {
     /// Lets a publication go to its members here, but for `except`, at the end of the turn.
     pub fn publish(&mut self, publication: Arc<Publication>, except: Option<PeerId>) {
         let target = publication.target();
-        if let Some(&group) = self.by_name[target.kind.index()].get(&target.name) {
+        if let Some(group) = self.find(target.kind, &target.name) {
             let except = except.map(|peer| (peer, self.peers[peer.0 as usize].key));
             self.pending.push(Delivery {
                 group,
@@ -277,11 +281,10 @@ impl Hub {
     }
 
     fn lossy(&self, group: u32) -> Option<Lossy> {
-        let Group {
-            audience, overflow, ..
-        } = &self.groups[group as usize];
-        (*overflow != Overflow::Disconnect).then(|| Lossy {
-            overflow: *overflow,
+        let audience = &self.groups[group as usize].audience;
+        let overflow = self.policy(audience.kind(), audience.name());
+        (overflow != Overflow::Disconnect).then(|| Lossy {
+            overflow,
             tag: audience.tag(),
             room: Arc::clone(audience.name()),
         })
@@ -331,7 +334,11 @@ impl Hub {
                 .is_some_and(|group| group.members.len() == 0);
             if is_empty {
                 let Group { audience, .. } = self.groups.remove(group as usize);
-                self.by_name[audience.kind().index()].remove(audience.name());
+                let hash = self.hasher.hash_one(&**audience.name());
+                let by_name = &mut self.by_name[audience.kind().index()];
+                if let Ok(entry) = by_name.find_entry(hash, |&one| one == group) {
+                    entry.remove();
+                }
                 self.directory.exit(&audience);
             }
         }
@@ -339,19 +346,25 @@ impl Hub {
 
     /// The group of that name, made where it is not here yet.
     fn group(&mut self, kind: Kind, name: &str) -> u32 {
-        if let Some(&group) = self.by_name[kind.index()].get(name) {
+        if let Some(group) = self.find(kind, name) {
             return group;
         }
         let audience = self.directory.enter(kind, name);
-        let name = Arc::clone(audience.name());
-        let overflow = self.policy(kind, &name);
         let group = self.groups.insert(Group {
             audience,
             members: Members::default(),
-            overflow,
         }) as u32;
-        self.by_name[kind.index()].insert(name, group);
+        let hash = self.hasher.hash_one(name);
+        let Self { groups, hasher, .. } = self;
+        let hash_of = |&group: &u32| hasher.hash_one(&**groups[group as usize].audience.name());
+        self.by_name[kind.index()].insert_unique(hash, group, hash_of);
         group
+    }
+
+    fn find(&self, kind: Kind, name: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one(name);
+        let has_name = |&group: &u32| **self.groups[group as usize].audience.name() == *name;
+        self.by_name[kind.index()].find(hash, has_name).copied()
     }
 
     fn policy(&self, kind: Kind, name: &str) -> Overflow {

@@ -22,12 +22,15 @@ use message::{Object, write_refusal};
 use refusal::Refusal;
 use request::{Id, Request};
 
+/// Groups by kind and name.
+type Luggage = Vec<(Kind, Arc<str>)>;
+
 /// A connection of the gateway protocol.
 #[derive(Debug)]
 pub(super) struct JsonEndpoint {
     peer: PeerId,
     /// The groups that it is in, while it goes from one worker to another.
-    luggage: Vec<(Kind, Arc<str>)>,
+    luggage: Option<Box<Luggage>>,
 }
 
 /// The kinds of groups that a connection may be in.
@@ -66,7 +69,7 @@ impl JsonEndpoint {
         let is_allowed = user.is_none_or(|user| become_user(peer, user, shard).is_ok());
         let endpoint = Self {
             peer,
-            luggage: Vec::new(),
+            luggage: None,
         };
         (endpoint, is_allowed)
     }
@@ -127,14 +130,14 @@ impl JsonEndpoint {
             let names = shard.hub.groups_of(self.peer, kind);
             names.map(move |audience| (kind, Arc::clone(audience.name())))
         });
-        self.luggage = groups.collect();
+        self.luggage = Some(Box::new(groups.collect()));
         shard.hub.remove(self.peer);
     }
 
     /// It has arrived there.
     pub(super) fn on_attach(&mut self, key: ConnKey, encoding: Encoding, shard: &mut Shard) {
         self.peer = shard.hub.enter(key, encoding);
-        for (kind, name) in std::mem::take(&mut self.luggage) {
+        for (kind, name) in self.luggage.take().map_or_else(Vec::new, |groups| *groups) {
             shard.hub.join(self.peer, kind, &name);
         }
     }

@@ -23,7 +23,7 @@ pub(super) enum Endpoint {
         peer: PeerId,
         route: u16,
     },
-    Json(Box<JsonEndpoint>),
+    Json(JsonEndpoint),
     /// The connection says nothing any more, and nothing is for it.
     Gone,
 }
@@ -50,7 +50,7 @@ impl Endpoint {
             EndpointKind::Gateway => {
                 let user = bearer.map(|bearer| &*bearer.grant().user);
                 let (json, is_allowed) = JsonEndpoint::open(cx.key, encoding, user, cx.shard);
-                return (Self::Json(Box::new(json)), is_allowed);
+                return (Self::Json(json), is_allowed);
             }
         };
         (endpoint, true)
