@@ -62,9 +62,17 @@ impl Peer {
 
 impl Bench {
     fn new(config: GatewayConfig) -> Self {
-        let admission = Admission::new(1, 1000, AddressLimits::default());
-        let node = Arc::new(Node::new(1, admission));
-        let shard = Shard::new(0, Arc::new(config), node);
+        Self::of(&Self::node(1), 0, config)
+    }
+
+    fn node(workers: usize) -> Arc<Node> {
+        let admission = Admission::new(workers, 1000, AddressLimits::default());
+        Arc::new(Node::new(workers, admission))
+    }
+
+    /// One of several workers of a node; what it sends to the others goes nowhere.
+    fn of(node: &Arc<Node>, worker: usize, config: GatewayConfig) -> Self {
+        let shard = Shard::new(worker, Arc::new(config), Arc::clone(node));
         Self {
             engine: Engine::new(shard, Limits::default(), Tick(0)),
             now: Tick(0),
@@ -331,4 +339,35 @@ fn a_back_end_waits_while_publications_pile_up() {
     node.publication_bytes().fetch_sub(PILE, Ordering::Relaxed);
     bench.pass(Duration::from_millis(100));
     assert!(peer.take().starts_with(b"HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_call_that_waits_for_other_workers_is_answered_before_the_server_goes() {
+    let config = || GatewayConfig {
+        api_key: Some(crate::auth::api_key::ApiKey::new("a key for tests")),
+        ..config()
+    };
+    let node = Bench::node(2);
+    let mut other = Bench::of(&node, 1, config());
+    let _member = delivery::member(&mut other, "eve", &["r"]);
+    let mut bench = Bench::of(&node, 0, config());
+    let caller = bench.connect();
+    let request = "GET /api/rooms/r HTTP/1.1\r\nHost: x\r\nX-API-Key: a key for tests\r\n\r\n";
+    bench.send(&caller, request.as_bytes());
+    assert_eq!(caller.take(), b"", "answered without the other worker");
+    node.begin_draining();
+    bench.engine.visit(caller.key, GatewaySession::on_drain);
+    bench.turn();
+    assert!(!caller.is_ended(), "the answer is still to come");
+    let part = ask::Gathered {
+        users: [("eve".into(), 1)].into(),
+        ..ask::Gathered::default()
+    };
+    bench.engine.deliver(Mail::Answer { number: 0, part });
+    bench.turn();
+    let told = String::from_utf8(caller.take()).expect("text");
+    assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+    assert!(told.contains("Connection: close"), "{told}");
+    assert!(told.contains(r#""userId":"eve""#), "{told}");
+    assert!(caller.is_ended());
 }
