@@ -398,9 +398,7 @@ impl Hub {
     }
 
     fn count(&mut self, group: u32) {
-        let Group {
-            audience, members, ..
-        } = &self.groups[group as usize];
+        let Group { audience, members } = &self.groups[group as usize];
         audience.set_count(self.worker, members.len() as u32);
         if members.len() == 0 {
             self.emptied.push(group);

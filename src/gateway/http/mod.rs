@@ -277,14 +277,8 @@ fn refuse_entry(verdict: Verdict) -> Option<(u16, &'static str)> {
 
 fn address_sentence(refusal: AddressRefusal) -> &'static str {
     match refusal {
-        AddressRefusal::Full => {
-            "Your address has all the connections it may have.
-"
-        }
-        AddressRefusal::TooOften => {
-            "Your address connects too often.
-"
-        }
+        AddressRefusal::Full => "Your address has all the connections it may have.\n",
+        AddressRefusal::TooOften => "Your address connects too often.\n",
     }
 }
 
