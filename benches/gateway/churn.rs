@@ -8,7 +8,9 @@ use crate::peers::{Peers, text};
 use crate::server::Server;
 use crate::{Plan, Row, spread};
 
-const PUBLICATION_INTERVAL: Duration = Duration::from_millis(100);
+/// Rare enough for two cores, which server and load share, to be idle for most of the time in the quiet hour: a machine at its limit
+/// would answer any further load by a queue.
+const PUBLICATION_INTERVAL: Duration = Duration::from_millis(250);
 /// Joins and leaves are sent so often.
 const STEP: Duration = Duration::from_millis(2);
 /// Microseconds; a longer one counts as this.
