@@ -21,17 +21,55 @@ fn ws(scenario: &str, url: &str, options: &Value) -> Value {
     facts(command)
 }
 
-#[test]
-fn nginx_finds_no_fault_in_the_configuration() {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, 3000));
-    let directory = nginx::write_configuration(&nginx::configuration(), address, upstream);
+/// What `nginx -t` says of the configuration in front of servers on these ports.
+fn judge(ports: impl IntoIterator<Item = u16>) {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let upstreams: Vec<_> = ports.into_iter().map(at).collect();
+    let directory = nginx::write_configuration(&nginx::configuration(), at(8080), &upstreams);
     let mut command = nginx::command(directory.path());
     command.arg("-t");
     let (status, _, errors) = run_to_end(command, DEADLINE);
     assert!(status.success(), "{errors}");
     assert!(!errors.contains("[warn]"), "{errors}");
     assert!(errors.contains("test is successful"), "{errors}");
+}
+
+#[test]
+fn nginx_finds_no_fault_in_the_configuration() {
+    judge([3000]);
+}
+
+#[test]
+fn nginx_finds_no_fault_in_the_upstream_of_five() {
+    let five = || 3001..=3005;
+    let servers: Vec<_> = five()
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .collect();
+    assert_eq!(
+        nginx::upstream(&servers),
+        nginx::committed("tidegate-upstream.conf"),
+        "the tests write what is committed"
+    );
+    judge(five());
+}
+
+#[test]
+fn the_readme_takes_the_one_upstream_out_as_the_tests_do() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("tidegate.conf");
+    std::fs::write(&path, nginx::configuration()).expect("a copy can be written");
+    let readme = include_str!("../deploy/README.md");
+    let line = readme.lines().find(|line| line.starts_with("sudo sed -i "));
+    let line = line.expect("a line of sed").replace("sudo ", "");
+    let mut command = std::process::Command::new("/bin/sh");
+    let line = line.replace("/etc/nginx/conf.d/tidegate.conf", "\"$0\"");
+    command.args(["-c", &line]).arg(&path);
+    let (status, _, errors) = run_to_end(command, DEADLINE);
+    assert!(status.success(), "{errors}");
+    let mut expected = nginx::configuration();
+    nginx::without_upstream(&mut expected);
+    let left = std::fs::read_to_string(&path).expect("the copy can be read");
+    assert_eq!(left, expected);
 }
 
 #[test]

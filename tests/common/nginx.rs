@@ -19,10 +19,46 @@ use super::server::wait_child;
 /// How often another port is tried where somebody took the free one first.
 const STARTS_MAX: usize = 5;
 
+/// Where the committed configuration has its one upstream, and where it ends.
+const UPSTREAM: (&str, &str) = ("upstream tidegate {\n", "\n}\n");
+
 /// The configuration as it is committed.
 pub(crate) fn configuration() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx/tidegate.conf");
+    committed("tidegate.conf")
+}
+
+/// A file of `deploy/nginx`.
+pub(crate) fn committed(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx");
+    let path = path.join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The upstream of several servers as it is committed, over other servers.
+pub(crate) fn upstream(servers: &[SocketAddr]) -> String {
+    let text = committed("tidegate-upstream.conf");
+    let is_server = |line: &&str| line.trim_start().starts_with("server ");
+    let line = text.lines().find(is_server).expect("a server");
+    let options = line
+        .split_once("127.0.0.1:3001")
+        .expect("the first server")
+        .1;
+    let written = servers
+        .iter()
+        .map(|server| format!("    server {server}{options}"));
+    let written: Vec<_> = written.collect();
+    let (before, _) = text.split_once(line).expect("it was found there");
+    let last = text.lines().rfind(is_server).expect("a server");
+    let (_, after) = text.split_once(last).expect("it was found there");
+    before.to_owned() + &written.join("\n") + after
+}
+
+/// Takes the one upstream out of the configuration, as `deploy/README.md` does by `sed`.
+pub(crate) fn without_upstream(site: &mut String) {
+    let (start, end) = UPSTREAM;
+    let (before, rest) = site.split_once(start).expect("an upstream");
+    let (_, after) = rest.split_once(end).expect("the end of the upstream");
+    *site = before.to_owned() + after;
 }
 
 /// How nginx is to be started.
@@ -39,8 +75,13 @@ impl NginxBuilder {
 
     /// Starts nginx and waits until it accepts.
     pub(crate) fn start(self, upstream: SocketAddr) -> Nginx {
+        self.start_before(&[upstream])
+    }
+
+    /// The same in front of several servers, by `deploy/nginx/tidegate-upstream.conf` where they are not one.
+    pub(crate) fn start_before(self, upstreams: &[SocketAddr]) -> Nginx {
         for _ in 0..STARTS_MAX {
-            if let Some(nginx) = self.try_start(upstream) {
+            if let Some(nginx) = self.try_start(upstreams) {
                 return nginx;
             }
         }
@@ -48,11 +89,11 @@ impl NginxBuilder {
     }
 
     /// `None` where the port was taken in between.
-    fn try_start(&self, upstream: SocketAddr) -> Option<Nginx> {
+    fn try_start(&self, upstreams: &[SocketAddr]) -> Option<Nginx> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = free.local_addr().expect("a bound socket has an address");
         drop(free);
-        let directory = write_configuration(&self.configuration, address, upstream);
+        let directory = write_configuration(&self.configuration, address, upstreams);
         let mut child = command(directory.path()).spawn().expect("nginx runs");
         let log = Lines::collect(child.stderr.take().expect("stderr is piped"));
         let end = Instant::now() + DEADLINE;
@@ -93,6 +134,11 @@ impl Nginx {
     /// The project's configuration in front of `upstream`.
     pub(crate) fn start(upstream: SocketAddr) -> Self {
         Self::builder().start(upstream)
+    }
+
+    /// The project's configuration in front of several servers.
+    pub(crate) fn start_before(upstreams: &[SocketAddr]) -> Self {
+        Self::builder().start_before(upstreams)
     }
 
     /// The project's configuration, to be changed for a test.
@@ -184,16 +230,21 @@ pub(crate) fn command(directory: &Path) -> Command {
 pub(crate) fn write_configuration(
     configuration: &str,
     address: SocketAddr,
-    upstream: SocketAddr,
+    upstreams: &[SocketAddr],
 ) -> TempDir {
     let mut site = configuration.to_owned();
     replace_once(&mut site, "listen 8080;", &format!("listen {address};"));
     replace_once(&mut site, "listen [::]:8080;", "");
-    replace_once(
-        &mut site,
-        "server 127.0.0.1:3000;",
-        &format!("server {upstream};"),
-    );
+    if let [one] = upstreams {
+        replace_once(
+            &mut site,
+            "server 127.0.0.1:3000;",
+            &format!("server {one};"),
+        );
+    } else {
+        without_upstream(&mut site);
+        site += &upstream(upstreams);
+    }
     let directory = tempfile::tempdir().expect("a temporary directory");
     let at = directory.path().display();
     // The worker of a master that is root must reach the directory, hence `user root`.
