@@ -37,7 +37,7 @@ quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests wi
 	cargo test --locked $(FAST_TESTS)
 
 # Every integration test but those that drive a browser, a proxy or another language.
-SLOW_TESTS := peers nginx browser readme schema pitfalls_handshake pitfalls_frames lifecycle limits
+SLOW_TESTS := peers nginx browser readme schema pitfalls_handshake pitfalls_frames lifecycle limits redis_support
 FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
 
 peers: ## Installs the foreign peers (.peers/, Debian packages, cargo tools)
@@ -55,7 +55,7 @@ unit: ## Unit tests
 integration: ## All integration tests; needs the peers
 	cargo test --locked --test '*'
 
-real-peers: ## Only the tests with a browser, nginx, ws, wscat, websockets and Schemathesis
+real-peers: ## Only the tests with a browser, nginx, Redis, ws, wscat, websockets and Schemathesis
 	cargo test --locked $(addprefix --test ,$(SLOW_TESTS))
 
 autobahn: ## Autobahn|Testsuite: server, client, and through nginx

@@ -17,6 +17,9 @@ pub(crate) mod gateway;
 pub(crate) mod lines;
 pub(crate) mod nginx;
 pub(crate) mod peer;
+pub(crate) mod ports;
+pub(crate) mod redis;
+pub(crate) mod resp;
 pub(crate) mod server;
 pub(crate) mod tls;
 

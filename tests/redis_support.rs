@@ -1,0 +1,133 @@
+//! What the tests of the cluster stand on does what it says: Redis.
+
+mod common;
+
+use std::time::Duration;
+
+use common::ports;
+use common::redis::Redis;
+use common::resp::{self, RedisClient, Reply};
+
+/// How long nothing must come where nothing is meant to come. Too short on a slow machine it only sees less.
+const SILENCE: Duration = Duration::from_millis(200);
+
+fn ok() -> Reply {
+    Reply::Status("OK".to_owned())
+}
+
+fn pong() -> Reply {
+    Reply::Status("PONG".to_owned())
+}
+
+#[test]
+fn replies_are_read_whole_or_not_at_all() {
+    let whole = b"*4\r\n$2\r\n\r\n\r\n:-7\r\n$-1\r\n*2\r\n+OK\r\n-ERR no\r\n";
+    let reply = Reply::List(vec![
+        Reply::bytes("\r\n"),
+        Reply::Integer(-7),
+        Reply::Nothing,
+        Reply::List(vec![ok(), Reply::Error("ERR no".to_owned())]),
+    ]);
+    for end in 0..whole.len() {
+        assert_eq!(resp::parse(&whole[..end]), None, "{end} bytes");
+    }
+    let followed = [whole.as_slice(), b"+more"].concat();
+    assert_eq!(resp::parse(&followed), Some((reply, whole.len())));
+}
+
+#[test]
+fn a_lasting_port_is_none_that_comes_by_chance() {
+    assert_eq!(ports::range("32768\t60999\n"), 10_000..32_768);
+    assert_eq!(ports::range("1024\t60999\n"), 61_000..65_535);
+    assert_eq!(ports::range("unknown"), 10_000..32_768);
+    assert_ne!(ports::lasting(), ports::lasting());
+}
+
+#[test]
+fn redis_carries_a_message_to_a_subscriber() {
+    let redis = Redis::start();
+    assert_eq!(redis.url(), format!("redis://127.0.0.1:{}/", redis.port()));
+    let mut subscriber = redis.client();
+    let told = subscriber.ask(&["SUBSCRIBE", "harbour"]);
+    assert_eq!(told, Reply::push("subscribe", "harbour", Reply::Integer(1)));
+    let told = redis.command(&["PUBLISH", "harbour", "tide\r\n"]);
+    assert_eq!(told, Reply::Integer(1));
+    let message = Reply::push("message", "harbour", Reply::bytes("tide\r\n"));
+    assert_eq!(subscriber.read(), message);
+    let clients = redis.clients();
+    assert_eq!(clients.len(), 1, "{clients:?}");
+    assert_eq!(clients[0]["sub"], "1", "{clients:?}");
+    drop(subscriber);
+    redis.wait_clients(0);
+}
+
+#[test]
+fn redis_comes_back_empty_on_the_same_port() {
+    let mut redis = Redis::start();
+    let port = redis.port();
+    assert_eq!(redis.command(&["SET", "key", "value"]), ok());
+    assert_eq!(redis.command(&["GET", "key"]).text(), "value");
+    let mut client = redis.client();
+    assert_eq!(client.ask(&["PING"]), pong());
+    redis.kill();
+    client.expect_end();
+    redis.restart();
+    assert_eq!(redis.port(), port);
+    assert_eq!(redis.command(&["GET", "key"]), Reply::Nothing);
+    let mut client = redis.client();
+    assert_eq!(client.ask(&["PING"]), pong());
+    redis.restart();
+    client.expect_end();
+    assert_eq!(redis.command(&["PING"]), pong());
+}
+
+#[test]
+fn a_stopped_redis_answers_when_it_goes_on() {
+    let redis = Redis::start();
+    let mut client = redis.client();
+    redis.stop_the_world();
+    client.send(&["PING"]);
+    client.expect_silence(SILENCE);
+    // The kernel takes connections in for it.
+    let mut another = RedisClient::connect(redis.address());
+    another.send(&["PING"]);
+    redis.go_on();
+    assert_eq!(client.read(), pong());
+    assert_eq!(another.read(), pong());
+    redis.stop_the_world();
+}
+
+#[test]
+fn redis_asks_for_passwords() {
+    let redis = Redis::builder()
+        .password("open")
+        .user("node on >sesame ~tg:* &tg:* +@all")
+        .start();
+    let port = redis.port();
+    assert_eq!(redis.url(), format!("redis://:open@127.0.0.1:{port}/"));
+    let url = format!("redis://node:sesame@127.0.0.1:{port}/");
+    assert_eq!(redis.url_of("node", "sesame"), url);
+    assert_eq!(redis.command(&["PING"]), pong());
+    let mut stranger = RedisClient::connect(redis.address());
+    let told = stranger.ask(&["PING"]);
+    assert!(told.error().starts_with("NOAUTH"), "{told:?}");
+    let told = stranger.ask(&["AUTH", "node", "simsim"]);
+    assert!(told.error().starts_with("WRONGPASS"), "{told:?}");
+    assert_eq!(stranger.ask(&["AUTH", "node", "sesame"]), ok());
+    assert_eq!(stranger.ask(&["SET", "tg:key", "value"]), ok());
+    let told = stranger.ask(&["SET", "key", "value"]);
+    assert!(told.error().starts_with("NOPERM"), "{told:?}");
+    let told = stranger.ask(&["PUBLISH", "harbour", "tide"]);
+    assert!(told.error().starts_with("NOPERM"), "{told:?}");
+}
+
+#[test]
+fn redis_holds_no_more_than_it_may() {
+    let redis = Redis::builder().memory(4 << 20, "noeviction").start();
+    let value = "x".repeat(256 * 1024);
+    let mut client = redis.client();
+    let told = (0..32).map(|index| client.ask(&["SET", &format!("key {index}"), &value]));
+    let refused: Vec<_> = told.filter(|told| *told != ok()).collect();
+    assert!((16..32).contains(&refused.len()), "{}", refused.len());
+    assert!(refused[0].error().starts_with("OOM"), "{refused:?}");
+}
