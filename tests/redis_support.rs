@@ -1,12 +1,14 @@
-//! What the tests of the cluster stand on does what it says: Redis.
+//! What the tests of the cluster stand on does what it says: Redis and the way to it with its faults.
 
 mod common;
 
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
-use common::ports;
+use common::faults::Faults;
 use common::redis::Redis;
 use common::resp::{self, RedisClient, Reply};
+use common::{DEADLINE, eventually, ports};
 
 /// How long nothing must come where nothing is meant to come. Too short on a slow machine it only sees less.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -130,4 +132,147 @@ fn redis_holds_no_more_than_it_may() {
     let refused: Vec<_> = told.filter(|told| *told != ok()).collect();
     assert!((16..32).contains(&refused.len()), "{}", refused.len());
     assert!(refused[0].error().starts_with("OOM"), "{refused:?}");
+}
+
+#[test]
+fn redis_ends_a_subscriber_for_whom_too_much_waits() {
+    let redis = Redis::builder().subscriber_buffer(1 << 20, 0, 0).start();
+    let way = Faults::forward(redis.address());
+    let mut subscriber = RedisClient::connect(way.address());
+    subscriber.ask(&["SUBSCRIBE", "harbour"]);
+    way.slow(1000);
+    let message = "x".repeat(256 * 1024);
+    let mut publisher = redis.client();
+    eventually("the subscriber is ended", || {
+        publisher.ask(&["PUBLISH", "harbour", &message]).integer() == 0
+    });
+    redis.wait_clients(1);
+}
+
+#[test]
+fn a_way_without_faults_is_not_noticed() {
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    assert_eq!(way.connections(), 0);
+    let mut client = RedisClient::connect(way.address());
+    let large = "x".repeat(3 << 20);
+    assert_eq!(client.ask(&["SET", "key", &large]), ok());
+    assert_eq!(client.ask(&["GET", "key"]).text(), large);
+    assert_eq!(way.connections(), 1);
+    assert_eq!(client.ask(&["QUIT"]), ok());
+    assert_eq!(client.expect_end(), io::ErrorKind::UnexpectedEof);
+    drop(client);
+    eventually("the way is empty", || way.connections() == 0);
+    redis.wait_clients(0);
+}
+
+#[test]
+fn a_reset_ends_all_connections_on_both_sides() {
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    let mut clients: Vec<_> = (0..3)
+        .map(|_| RedisClient::connect(way.address()))
+        .collect();
+    for client in &mut clients {
+        assert_eq!(client.ask(&["PING"]), pong());
+    }
+    assert_eq!(redis.clients().len(), 3);
+    way.reset_all();
+    assert_eq!(way.connections(), 0);
+    for client in &mut clients {
+        assert_eq!(client.expect_end(), io::ErrorKind::ConnectionReset);
+    }
+    redis.wait_clients(0);
+    let mut client = RedisClient::connect(way.address());
+    assert_eq!(client.ask(&["PING"]), pong(), "new ones come through");
+}
+
+#[test]
+fn a_way_to_nobody_resets() {
+    let mut redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    let mut client = RedisClient::connect(way.address());
+    assert_eq!(client.ask(&["PING"]), pong());
+    redis.kill();
+    client.expect_end();
+    // The reset may be there before the client knows that it is connected.
+    let end = match RedisClient::try_connect(way.address()) {
+        Ok(mut client) => client.expect_end(),
+        Err(error) => error.kind(),
+    };
+    assert_eq!(end, io::ErrorKind::ConnectionReset);
+    redis.restart();
+    let mut client = RedisClient::connect(way.address());
+    assert_eq!(client.ask(&["PING"]), pong());
+}
+
+#[test]
+fn a_black_hole_swallows_and_says_nothing() {
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    let mut old = RedisClient::connect(way.address());
+    assert_eq!(old.ask(&["SUBSCRIBE", "harbour"]).items().len(), 3);
+    way.black_hole();
+    let told = redis.command(&["PUBLISH", "harbour", "lost"]);
+    assert_eq!(told, Reply::Integer(1), "Redis knows of nothing");
+    let mut new = RedisClient::connect(way.address());
+    new.send(&["SET", "key", "lost"]);
+    old.expect_silence(SILENCE);
+    new.expect_silence(SILENCE);
+    assert_eq!(redis.clients().len(), 1, "the new one is not there");
+    way.heal();
+    let mut newest = RedisClient::connect(way.address());
+    assert_eq!(newest.ask(&["GET", "key"]), Reply::Nothing);
+    // Who lost something hears no more, until all are reset.
+    redis.command(&["PUBLISH", "harbour", "lost as well"]);
+    old.expect_silence(SILENCE);
+    new.expect_silence(SILENCE);
+    way.reset_all();
+    for client in [&mut old, &mut new, &mut newest] {
+        assert_eq!(client.expect_end(), io::ErrorKind::ConnectionReset);
+    }
+    redis.wait_clients(0);
+}
+
+#[test]
+fn a_slow_way_takes_its_time_until_it_is_healed() {
+    const BYTES: usize = 20_000;
+    const BYTES_PER_SECOND: u32 = 40_000;
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    let mut client = RedisClient::connect(way.address());
+    let value = "x".repeat(BYTES);
+    assert_eq!(client.ask(&["SET", "key", &value]), ok());
+    way.slow(BYTES_PER_SECOND);
+    let begun = Instant::now();
+    assert_eq!(client.ask(&["GET", "key"]).text(), value);
+    // Waits are never shorter than they should be.
+    assert!(
+        begun.elapsed() >= Duration::from_millis(450),
+        "{:?}",
+        begun.elapsed()
+    );
+    // At this pace the rest of the hour would not do.
+    way.slow(1);
+    client.send(&["GET", "key"]);
+    client.expect_silence(SILENCE);
+    way.heal();
+    assert_eq!(client.read().text(), value, "nothing was lost");
+}
+
+#[test]
+fn a_late_way_holds_what_goes_there_and_back() {
+    const LATE: Duration = Duration::from_millis(100);
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    let mut client = RedisClient::connect(way.address());
+    way.late(LATE);
+    let begun = Instant::now();
+    assert_eq!(client.ask(&["PING"]), pong());
+    assert!(begun.elapsed() >= LATE * 2, "{:?}", begun.elapsed());
+    way.late(DEADLINE * 10);
+    client.send(&["PING"]);
+    client.expect_silence(SILENCE);
+    way.reset_all();
+    assert_eq!(client.expect_end(), io::ErrorKind::ConnectionReset);
 }

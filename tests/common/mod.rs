@@ -11,6 +11,7 @@
 pub(crate) mod asyncapi;
 pub(crate) mod client;
 pub(crate) mod example;
+pub(crate) mod faults;
 pub(crate) mod frame;
 pub(crate) mod front;
 pub(crate) mod gateway;
