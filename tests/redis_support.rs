@@ -1,14 +1,17 @@
-//! What the tests of the cluster stand on does what it says: Redis and the way to it with its faults.
+//! What the tests of the cluster stand on does what it says: Redis, the way to it with its faults, nodes behind nginx.
 
 mod common;
 
 use std::io;
 use std::time::{Duration, Instant};
 
+use common::cluster::Cluster;
 use common::faults::Faults;
+use common::gateway::{Member, look};
 use common::redis::Redis;
 use common::resp::{self, RedisClient, Reply};
 use common::{DEADLINE, eventually, ports};
+use serde_json::json;
 
 /// How long nothing must come where nothing is meant to come. Too short on a slow machine it only sees less.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -275,4 +278,69 @@ fn a_late_way_holds_what_goes_there_and_back() {
     client.expect_silence(SILENCE);
     way.reset_all();
     assert_eq!(client.expect_end(), io::ErrorKind::ConnectionReset);
+}
+
+/// Waits until a node has told of so many WebSockets. The log is the node's own, whatever it knows of the others.
+fn wait_opened(cluster: &Cluster, node: usize, count: usize) {
+    let log = cluster.node(node).log();
+    eventually("WebSockets of a node", || log.count(" opened: ") == count);
+}
+
+fn assert_alive(member: &mut Member) {
+    let told = member.ask(&json!({ "type": "ping", "id": 1 }));
+    assert_eq!(told["type"], "pong", "{told}");
+}
+
+#[test]
+fn nginx_reaches_every_node_of_a_cluster() {
+    let redis = Redis::start();
+    let cluster = Cluster::start(3, &redis);
+    assert_eq!(cluster.len(), 3);
+    let mut members: Vec<_> = (0..6)
+        .map(|index| cluster.member_through_nginx(&format!("user {index}")))
+        .collect();
+    members.iter_mut().for_each(assert_alive);
+    for node in 0..3 {
+        wait_opened(&cluster, node, 2);
+    }
+    let mut direct = cluster.member(1, "direct");
+    assert_alive(&mut direct);
+    wait_opened(&cluster, 1, 3);
+}
+
+#[test]
+fn nginx_goes_round_a_killed_node() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::start(3, &redis);
+    let address = cluster.node(0).address();
+    let mut held = cluster.member(1, "held");
+    cluster.kill(0);
+    // More than there are nodes: one of them meets the dead one first.
+    let mut members: Vec<_> = (0..4)
+        .map(|index| cluster.member_through_nginx(&format!("user {index}")))
+        .collect();
+    members.iter_mut().for_each(assert_alive);
+    cluster.restart(0);
+    assert_eq!(cluster.node(0).address(), address);
+    assert_alive(&mut cluster.member(0, "back"));
+    cluster.stop(0);
+    cluster.restart(0);
+    assert_alive(&mut cluster.member(0, "back again"));
+    assert_alive(&mut held);
+}
+
+#[test]
+fn nodes_have_settings_in_common_and_of_their_own() {
+    let redis = Redis::start();
+    let cluster = Cluster::builder(2, &redis)
+        .env("MAX_CONNECTIONS", 70)
+        .env_of(1, "MAX_CONNECTIONS", 80)
+        .start();
+    for (node, connections_max) in [70, 80].into_iter().enumerate() {
+        let (_, told) = look(&mut cluster.connect(node), "/api/health");
+        assert_eq!(
+            told["maxConnections"], connections_max,
+            "node {node}: {told}"
+        );
+    }
 }

@@ -39,7 +39,12 @@ impl Member {
 
     /// A connection of that user.
     pub(crate) fn of(server: &Server, user: &str) -> Self {
-        let mut member = Self::connect(server);
+        Self::over(server.websocket("/"), user)
+    }
+
+    /// A WebSocket on `/`, whatever the way to it, becomes a connection of that user.
+    pub(crate) fn over(client: Client, user: &str) -> Self {
+        let mut member = Self { client };
         let told = member.ask(&json!({ "type": "register", "userId": user }));
         assert_eq!(told["type"], "registered", "{told}");
         assert_eq!(told["userId"], user);

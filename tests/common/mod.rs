@@ -10,6 +10,7 @@
 
 pub(crate) mod asyncapi;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod example;
 pub(crate) mod faults;
 pub(crate) mod frame;
