@@ -79,3 +79,9 @@ pub const INFLATE_STEP_BYTES: usize = 64 * 1024;
 pub const SCRATCH_IDLE_BYTES_MAX: usize = 64 * 1024;
 /// Inflated messages after which the scratch space is measured against what they needed.
 pub const SCRATCH_REVIEW_MESSAGES: u32 = 256;
+/// Bytes of publications that wait to leave for other nodes; beyond it they are dropped, and counted.
+pub const BROKER_QUEUE_BYTES_MAX: u64 = 64 << 20;
+/// Time in which Redis has to answer anything; beyond it the link is taken for lost.
+pub const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time in which other nodes have to say how many connections got a message; who has not by then is told of as such.
+pub const CLUSTER_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);

@@ -77,6 +77,12 @@ pub(super) fn take<T: Transport>(
         });
         return;
     }
+    if let Purpose::Delivered { id } = &purpose {
+        engine.visit(connection, |session, cx| {
+            session.on_delivered(id, &gathered, cx);
+        });
+        return;
+    }
     let body = api::told(&purpose, &gathered);
     if let Some(claim) = claim {
         engine.shard().node.idempotency.end(&claim, 200, &body);

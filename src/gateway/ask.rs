@@ -59,6 +59,12 @@ pub struct Gathered {
     pub(super) connections: Vec<Described>,
     /// Connections that something was done to.
     pub(super) concerned: u32,
+    /// Connections that each of several messages goes to.
+    pub(super) delivered: Vec<u64>,
+    /// Nodes that got a message and did not say to how many connections.
+    pub(super) unanswered: u32,
+    /// Whether a message may not have reached other nodes at all.
+    pub(super) is_unsent: bool,
 }
 
 impl Gathered {
@@ -68,6 +74,23 @@ impl Gathered {
         }
         self.connections.extend(part.connections);
         self.concerned += part.concerned;
+        for (index, delivered) in part.delivered.into_iter().enumerate() {
+            self.count(index, delivered);
+        }
+        self.unanswered += part.unanswered;
+        self.is_unsent |= part.is_unsent;
+    }
+
+    /// The message of that index goes to so many connections more.
+    pub(super) fn deliver(&mut self, index: usize, delivered: u32) {
+        self.count(index, u64::from(delivered));
+    }
+
+    fn count(&mut self, index: usize, delivered: u64) {
+        if self.delivered.len() <= index {
+            self.delivered.resize(index + 1, 0);
+        }
+        self.delivered[index] += delivered;
     }
 }
 
@@ -90,6 +113,33 @@ pub(super) enum Purpose {
     Left,
     /// `POST /api/disconnect`.
     Disconnected,
+    /// A client of the gateway protocol wants to know how many connections get its message.
+    Delivered {
+        /// Of its message.
+        id: Box<str>,
+    },
+    /// A call of the API that sends messages.
+    Sent(Sent),
+}
+
+/// What a call of the API has sent.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    pub(super) entries: Vec<SentEntry>,
+    /// Whether it was a batch, whose answer is a list.
+    pub(super) is_batch: bool,
+}
+
+/// One call, of a batch or alone.
+#[derive(Debug)]
+pub(super) enum SentEntry {
+    /// To so many as [`Gathered::delivered`] has at its place.
+    Delivered {
+        /// To whom alone.
+        user: Option<Box<str>>,
+    },
+    /// The body of its problem.
+    Refused(Vec<u8>),
 }
 
 /// A question that is not answered yet.
@@ -138,6 +188,47 @@ impl Asks {
         }) as u32
     }
 
+    /// Begins to count whom messages of `connection` go to, at this node and others; to be ended by `end_count`, or by `forget`
+    /// where nothing was sent.
+    pub(super) fn begin_count(&mut self, connection: ConnKey) -> u32 {
+        let purpose = Purpose::Sent(Sent::default());
+        self.open(connection, purpose, None, 1, Gathered::default())
+    }
+
+    /// One of the messages has left for other nodes, or could not.
+    pub(super) fn expect(&mut self, number: u32, is_taken: bool) {
+        let ask = &mut self.0[number as usize];
+        if is_taken {
+            ask.missing += 1;
+        } else {
+            ask.gathered.is_unsent = true;
+        }
+    }
+
+    /// Whether other nodes are to answer.
+    pub(super) fn is_waiting(&self, number: u32) -> bool {
+        self.0[number as usize].missing > 1
+    }
+
+    /// All messages have been sent, to those of this node that `own` says; the whole where there is nobody to wait for.
+    pub(super) fn end_count(
+        &mut self,
+        number: u32,
+        purpose: Purpose,
+        claim: Option<Claim>,
+        own: Gathered,
+    ) -> Option<Answered> {
+        let ask = &mut self.0[number as usize];
+        ask.purpose = purpose;
+        ask.claim = claim;
+        self.answer(number, own)
+    }
+
+    /// Nothing was asked after all.
+    pub(super) fn forget(&mut self, number: u32) {
+        self.0.remove(number as usize);
+    }
+
     /// A worker's part; the whole where it is the last.
     pub(super) fn answer(&mut self, number: u32, part: Gathered) -> Option<Answered> {
         let ask = &mut self.0[number as usize];
@@ -173,8 +264,8 @@ mod tests {
                 .iter()
                 .map(|(user, connections)| (Arc::from(*user), *connections))
                 .collect(),
-            connections: Vec::new(),
             concerned,
+            ..Gathered::default()
         };
         let connection = ConnKey {
             index: 1,

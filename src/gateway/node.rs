@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::admission::Admission;
 use super::api::Idempotency;
+use super::cluster::Cluster;
 use super::config::EndpointKind;
 use super::session::{GatewaySession, Mail};
 use super::tally::Tally;
@@ -42,7 +43,9 @@ pub struct Node {
     pub(super) idempotency: Idempotency,
     /// WebSockets at each kind of endpoint.
     open: [AtomicU32; EndpointKind::ALL.len()],
+    number: u64,
     name: String,
+    cluster: OnceLock<Cluster>,
     started_at: Instant,
     publication_bytes: Arc<AtomicUsize>,
     account: Arc<Account>,
@@ -52,6 +55,7 @@ pub struct Node {
 impl Node {
     /// A node of `workers` workers.
     pub fn new(workers: usize, admission: Admission) -> Self {
+        let number = rand::random();
         Self {
             admission,
             tally: Tally::default(),
@@ -60,7 +64,9 @@ impl Node {
             directory: Arc::new(Directory::new(workers)),
             idempotency: Idempotency::default(),
             open: Default::default(),
-            name: format!("{:016x}", rand::random::<u64>()),
+            number,
+            name: format!("{number:016x}"),
+            cluster: OnceLock::new(),
             started_at: Instant::now(),
             publication_bytes: Arc::new(AtomicUsize::new(0)),
             account: Arc::default(),
@@ -106,6 +112,21 @@ impl Node {
     /// Workers of the process.
     pub(super) fn workers(&self) -> usize {
         self.mailboxes.get().map_or(1, Vec::len)
+    }
+
+    /// What the process is called among others, as a number.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Goes among others, once, before the workers run.
+    pub fn enter(&self, cluster: Cluster) {
+        assert!(self.cluster.set(cluster).is_ok(), "there is one cluster");
+    }
+
+    /// The other nodes, where there may be some.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.get()
     }
 
     /// What the process is called among others.

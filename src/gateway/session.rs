@@ -98,6 +98,18 @@ impl GatewaySession {
         }
     }
 
+    /// It is known to how many connections a client's message goes.
+    pub(super) fn on_delivered(
+        &mut self,
+        id: &str,
+        gathered: &Gathered,
+        cx: &mut Context<'_, Self>,
+    ) {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
+            websocket.on_delivered(id, gathered, cx);
+        }
+    }
+
     /// A call of the API has its answer.
     pub(super) fn on_told(&mut self, body: &[u8], cx: &mut Context<'_, Self>) {
         if let Stage::Http(http) = &mut self.stage {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::api::Claim;
 use super::ask::{Asks, Gathered, Purpose, Question};
+use super::cluster::Asker;
 use super::config::GatewayConfig;
 use super::json::message::Object;
 use super::node::Node;
@@ -66,6 +67,14 @@ impl Shard {
         let codec = Codec::new(config.codec);
         let mut hub = Hub::new(worker, Arc::clone(node.directory()));
         hub.set_policies(Arc::clone(&config.room_policies));
+        if node.cluster().is_some() {
+            let node = Arc::clone(&node);
+            hub.set_watch(move |kind, name| {
+                if let Some(cluster) = node.cluster() {
+                    cluster.note(kind, name);
+                }
+            });
+        }
         Self {
             worker,
             config,
@@ -127,15 +136,32 @@ impl Shard {
         kind: MessageKind,
         payload: &[u8],
     ) -> u32 {
-        let Reach {
-            audience: Some(audience),
-            connections,
-        } = self.hub.reach(to, name, except)
-        else {
-            return 0;
-        };
-        self.publish_to(&audience, except, kind, payload);
-        connections
+        let reach = self.hub.reach(to, name, except);
+        self.carry(&reach, to, name, except, kind, payload, None);
+        reach.connections
+    }
+
+    /// Brings a message to whom it is for, here and at other nodes.
+    #[expect(clippy::too_many_arguments, reason = "all that a message is")]
+    fn carry(
+        &mut self,
+        reach: &Reach,
+        to: Kind,
+        name: &str,
+        except: Option<PeerId>,
+        kind: MessageKind,
+        payload: &[u8],
+        asker: Option<Asker>,
+    ) {
+        if let Some(audience) = &reach.audience {
+            self.publish_to(audience, except, kind, payload);
+        }
+        if let Some(cluster) = self.node.cluster() {
+            let is_taken = cluster.publish(to, name, kind, payload, asker);
+            if let Some(asker) = asker {
+                self.asks.expect(asker.number, is_taken);
+            }
+        }
     }
 
     /// The peer listens to the channel of a broadcast route from now on.
@@ -169,7 +195,24 @@ impl Shard {
         }
     }
 
-    /// As `publish`, a JSON object of the gateway protocol with a timestamp.
+    /// Begins to count whom messages of `connection` go to; `None` where there are no other nodes, and all is known at once.
+    pub(super) fn begin_count(&mut self, connection: ConnKey) -> Option<u32> {
+        self.node.cluster()?;
+        Some(self.asks.begin_count(connection))
+    }
+
+    /// Who wants to know of the message with that index.
+    pub(super) fn asker(&self, number: Option<u32>, index: usize) -> Option<Asker> {
+        let worker = self.worker;
+        number.map(|number| Asker {
+            worker,
+            number,
+            index,
+        })
+    }
+
+    /// As `publish`, a JSON object of the gateway protocol with a timestamp; `asker` is told to how many connections of other nodes.
+    #[expect(clippy::too_many_arguments, reason = "all that a message is")]
     pub(super) fn publish_object(
         &mut self,
         to: Kind,
@@ -177,24 +220,23 @@ impl Shard {
         except: Option<PeerId>,
         now: Tick,
         kind: &str,
+        asker: Option<Asker>,
         fill: impl for<'o> FnOnce(Object<'o>) -> Object<'o>,
     ) -> u32 {
-        let Reach {
-            audience: Some(audience),
-            connections,
-        } = self.hub.reach(to, name, except)
-        else {
+        let reach = self.hub.reach(to, name, except);
+        if reach.audience.is_none() && self.node.cluster().is_none() {
             return 0;
-        };
+        }
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         let object = fill(Object::new(&mut text, kind));
         object.text("timestamp", self.timestamp(now)).end();
-        self.publish_to(&audience, except, MessageKind::Text, &text);
+        let message = MessageKind::Text;
+        self.carry(&reach, to, name, except, message, &text, asker);
         if text.capacity() <= SCRATCH_BYTES_KEPT_MAX {
             self.scratch = text;
         }
-        connections
+        reach.connections
     }
 
     fn publish_to(

@@ -193,6 +193,13 @@ impl Directory {
         group.map_or(0, |(ByName(audience), ())| audience.total())
     }
 
+    /// The names of all groups of that kind.
+    pub fn names(&self, kind: Kind) -> Vec<Arc<str>> {
+        let groups = self.groups[kind.index()].pin();
+        let names = groups.iter().map(|(ByName(audience), ())| audience.name());
+        names.map(Arc::clone).collect()
+    }
+
     /// Groups of that kind.
     pub fn len(&self, kind: Kind) -> usize {
         self.groups[kind.index()].len()

@@ -1,5 +1,6 @@
 //! One worker's share: its peers, the groups that they are in, what goes out at the end of the turn.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -61,6 +62,18 @@ pub struct Reach {
     pub connections: u32,
 }
 
+/// Is told of a group.
+type Told = dyn Fn(Kind, &str) + Send;
+
+/// Wants to know of groups that come or go.
+struct Watch(Box<Told>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
 /// A publication that leaves at the end of the turn.
 #[derive(Debug)]
 struct Delivery {
@@ -83,6 +96,8 @@ pub struct Hub {
     by_name: [HashTable<u32>; KINDS],
     hasher: RandomState,
     pending: Vec<Delivery>,
+    /// Is told of each group that comes or goes here.
+    watch: Option<Watch>,
     /// Groups that have lost their last member in this turn, some of which may have got one again.
     emptied: Vec<u32>,
     /// Whether the members of a group are out on a round.
@@ -105,6 +120,7 @@ impl Hub {
             by_name: Default::default(),
             hasher: RandomState::new(),
             pending: Vec::new(),
+            watch: None,
             emptied: Vec::new(),
             is_on_round: false,
             has_had_round: false,
@@ -115,6 +131,17 @@ impl Hub {
     /// What the workers share.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// Has `watch` called for each group that gets its first member here, and for each that has lost its last.
+    pub fn set_watch(&mut self, watch: impl Fn(Kind, &str) + Send + 'static) {
+        self.watch = Some(Watch(Box::new(watch)));
+    }
+
+    fn tell_watch(&self, kind: Kind, name: &str) {
+        if let Some(Watch(watch)) = &self.watch {
+            watch(kind, name);
+        }
     }
 
     /// Other policies from now on, also of the rooms that there are.
@@ -340,6 +367,7 @@ impl Hub {
                     entry.remove();
                 }
                 self.directory.exit(&audience);
+                self.tell_watch(audience.kind(), audience.name());
             }
         }
     }
@@ -350,6 +378,7 @@ impl Hub {
             return group;
         }
         let audience = self.directory.enter(kind, name);
+        self.tell_watch(kind, name);
         let group = self.groups.insert(Group {
             audience,
             members: Members::default(),

@@ -11,9 +11,12 @@ use signal_hook::iterator::Signals;
 
 use super::acceptor::{Acceptor, AcceptorConfig, AcceptorDesk};
 use super::listeners::Listener;
-use super::settings::{Arguments, ListenAddress, Loaded, Settings, reloadable_changes};
+use super::settings::{
+    Arguments, ClusterSettings, ListenAddress, Loaded, Settings, reloadable_changes,
+};
 use super::{StartError, logging, tls_files, token_keys, translate};
-use crate::gateway::{Admission, GatewayConfig, GatewaySession, Mail, Node, Shard};
+use crate::broker::redis::RedisBroker;
+use crate::gateway::{Admission, Cluster, GatewayConfig, GatewaySession, Mail, Node, Shard};
 use crate::reactor::{Clock, Command, Mailbox, Reactor};
 
 /// Items that may wait for one worker.
@@ -133,6 +136,9 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     );
     let node = Arc::new(Node::new(settings.workers, admission));
     let config = translate::gateway(settings, tokens.map(Arc::new));
+    if let Some(cluster) = &settings.cluster {
+        node.enter(connect(&node, cluster, &config)?);
+    }
     let mut reactors = reactors(settings, config, &node)?;
     let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
     let acceptor_config = AcceptorConfig {
@@ -178,6 +184,18 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         },
         threads,
     ))
+}
+
+/// Begins to connect to the other nodes; they need not be there.
+fn connect(
+    node: &Arc<Node>,
+    settings: &ClusterSettings,
+    config: &GatewayConfig,
+) -> Result<Cluster, StartError> {
+    let start = |own_channel, inbox| {
+        RedisBroker::start(settings.server.clone(), own_channel, inbox).map_err(StartError::System)
+    };
+    Cluster::join(node, &settings.prefix, config.codec, start)
 }
 
 /// One reactor a worker, on one clock.

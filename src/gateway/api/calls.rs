@@ -1,7 +1,6 @@
 //! The calls that act: what they take, and what they do.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use super::idempotency::Claim;
 use super::problem::Problem;
@@ -15,10 +14,6 @@ use crate::id::{ConnKey, ConnectionId};
 use crate::reactor::Tick;
 use crate::websocket::close::CloseCode;
 
-/// Calls in one batch.
-const BATCH_CALLS_MAX: usize = 1_000;
-/// Rooms in one call.
-const ROOMS_MAX: usize = 1_000;
 /// Characters of the reason of a Close frame: as many as fit where each is one byte. Of others as many go along as fit.
 const REASON_CHARS_MAX: usize = crate::limits::CLOSE_REASON_BYTES_MAX;
 /// The id of no connection: there are not so many workers.
@@ -38,66 +33,6 @@ pub(in crate::gateway) enum Done {
     Now(Vec<u8>),
     /// Workers have been asked; the answer comes to the session.
     Asked,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SendToUser<'b> {
-    user_id: String,
-    #[serde(borrow)]
-    message: &'b RawValue,
-    #[serde(rename = "type", default, deserialize_with = "given")]
-    kind: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Message<'b> {
-    user_id: String,
-    event: String,
-    #[serde(borrow)]
-    data: Option<&'b RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Publish<'b> {
-    #[serde(default, deserialize_with = "given")]
-    room: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    rooms: Option<Vec<String>>,
-    event: String,
-    #[serde(borrow)]
-    data: Option<&'b RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Broadcast<'b> {
-    event: String,
-    #[serde(borrow)]
-    data: Option<&'b RawValue>,
-}
-
-/// A call in a batch, by the name of its path.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-enum Batched<'b> {
-    #[serde(borrow)]
-    SendToUser(SendToUser<'b>),
-    #[serde(borrow)]
-    Message(Message<'b>),
-    #[serde(borrow)]
-    Publish(Publish<'b>),
-    #[serde(borrow)]
-    Broadcast(Broadcast<'b>),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Batch<'b> {
-    #[serde(borrow)]
-    calls: Vec<Batched<'b>>,
 }
 
 #[derive(Deserialize)]
@@ -139,11 +74,9 @@ impl Caller<'_> {
     /// What is wrong with the body.
     pub(in crate::gateway) fn run(&mut self, call: &Call, body: &[u8]) -> Result<Done, Problem> {
         match call {
-            Call::SendToUser => parsed(body).and_then(|call| self.send_to_user(&call)),
-            Call::Message => parsed(body).and_then(|call| self.message(&call)),
-            Call::Publish => parsed(body).and_then(|call| self.publish(&call)),
-            Call::Broadcast => parsed(body).and_then(|call| self.broadcast(&call)),
-            Call::Batch => parsed(body).and_then(|call| self.batch(&call)),
+            Call::SendToUser | Call::Message | Call::Publish | Call::Broadcast | Call::Batch => {
+                self.send(call, body)
+            }
             Call::Join => {
                 parsed(body).and_then(|call| self.membership(&call, Act::Join, Purpose::Joined))
             }
@@ -153,102 +86,6 @@ impl Caller<'_> {
             Call::Disconnect => parsed(body).and_then(|call| self.disconnect(&call)),
             _ => unreachable!("calls that read have no body"),
         }
-    }
-
-    fn send_to_user(&mut self, call: &SendToUser<'_>) -> Result<Done, Problem> {
-        let kind = call.kind.as_deref().unwrap_or("notification");
-        self.check("userId", &call.user_id)?;
-        self.check("type", kind)?;
-        let (user, message) = (&call.user_id, call.message.get());
-        let delivered =
-            self.shard
-                .publish_object(Kind::User, user, None, self.now, kind, |object| {
-                    object.json("message", message)
-                });
-        Ok(delivered_to(user, delivered))
-    }
-
-    fn message(&mut self, call: &Message<'_>) -> Result<Done, Problem> {
-        self.check("userId", &call.user_id)?;
-        self.check("event", &call.event)?;
-        let (event, data) = (&call.event, text(call.data));
-        let delivered = self.shard.publish_object(
-            Kind::User,
-            &call.user_id,
-            None,
-            self.now,
-            "message",
-            |object| object.text("event", event).json("data", data),
-        );
-        Ok(delivered_to(&call.user_id, delivered))
-    }
-
-    fn publish(&mut self, call: &Publish<'_>) -> Result<Done, Problem> {
-        let rooms = match (&call.room, &call.rooms) {
-            (Some(room), None) => std::slice::from_ref(room),
-            (None, Some(rooms)) => rooms.as_slice(),
-            _ => return Err(Problem::new(422, "Either `room` or `rooms` is wanted.")),
-        };
-        if rooms.len() > ROOMS_MAX {
-            let detail = format!("`rooms` may have {ROOMS_MAX} entries at most.");
-            return Err(Problem::new(422, detail));
-        }
-        self.check("event", &call.event)?;
-        for room in rooms {
-            self.check("room", room)?;
-        }
-        let (event, data) = (&call.event, text(call.data));
-        let mut delivered = 0;
-        for room in rooms {
-            let reached =
-                self.shard
-                    .publish_object(Kind::Room, room, None, self.now, "message", |object| {
-                        object
-                            .text("room", room)
-                            .text("event", event)
-                            .json("data", data)
-                    });
-            delivered += u64::from(reached);
-        }
-        Ok(delivered_in_all(delivered))
-    }
-
-    fn broadcast(&mut self, call: &Broadcast<'_>) -> Result<Done, Problem> {
-        self.check("event", &call.event)?;
-        let (event, data) = (&call.event, text(call.data));
-        let delivered =
-            self.shard
-                .publish_object(Kind::Everyone, "", None, self.now, "broadcast", |object| {
-                    object.text("event", event).json("data", data)
-                });
-        Ok(delivered_in_all(u64::from(delivered)))
-    }
-
-    /// One after the other; one that is refused is told in its place and keeps none of the others from being done.
-    fn batch(&mut self, batch: &Batch<'_>) -> Result<Done, Problem> {
-        if batch.calls.len() > BATCH_CALLS_MAX {
-            let detail = format!("`calls` may have {BATCH_CALLS_MAX} entries at most.");
-            return Err(Problem::new(422, detail));
-        }
-        let mut body = b"{\"results\":[".to_vec();
-        for (index, call) in batch.calls.iter().enumerate() {
-            if index > 0 {
-                body.push(b',');
-            }
-            let done = match call {
-                Batched::SendToUser(call) => self.send_to_user(call),
-                Batched::Message(call) => self.message(call),
-                Batched::Publish(call) => self.publish(call),
-                Batched::Broadcast(call) => self.broadcast(call),
-            };
-            match done {
-                Ok(Done::Now(result)) => body.extend_from_slice(&result),
-                Ok(Done::Asked) => unreachable!("what may be in a batch is done at once"),
-                Err(problem) => body.extend_from_slice(&problem.body()),
-            }
-        }
-        body.extend_from_slice(b"]}");
-        Ok(Done::Now(body))
     }
 
     fn membership(
@@ -321,7 +158,7 @@ impl Caller<'_> {
         }
     }
 
-    fn check(&self, field: &str, name: &str) -> Result<(), Problem> {
+    pub(super) fn check(&self, field: &str, name: &str) -> Result<(), Problem> {
         check_name(name, self.shard.config.name_chars_max)
             .map_err(|problem| Problem::new(422, problem.told(field)))
     }
@@ -329,7 +166,9 @@ impl Caller<'_> {
 
 /// A field that may be left out, and is refused where it is null: the document knows of no null, and to those who mean nothing by
 /// it and to those who mean something it would have to be the same.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<T>, D::Error> {
+pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    field: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(field).map(Some)
 }
 
@@ -352,20 +191,6 @@ fn connection_of(id: &str) -> Option<ConnectionId> {
 }
 
 /// Reads a body.
-fn parsed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Problem> {
+pub(super) fn parsed<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::of_body(&error))
-}
-
-fn text(data: Option<&RawValue>) -> &str {
-    data.map_or("null", RawValue::get)
-}
-
-fn delivered_to(user: &str, delivered: u32) -> Done {
-    let answer = serde_json::json!({ "success": true, "delivered": delivered, "userId": user });
-    Done::Now(answer.to_string().into_bytes())
-}
-
-fn delivered_in_all(delivered: u64) -> Done {
-    let answer = serde_json::json!({ "success": true, "delivered": delivered });
-    Done::Now(answer.to_string().into_bytes())
 }

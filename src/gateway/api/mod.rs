@@ -8,6 +8,7 @@ mod openapi;
 mod problem;
 mod read;
 mod route;
+mod sending;
 
 pub(super) use calls::{Caller, Done};
 pub(super) use idempotency::{Claim, Idempotency, Kept};

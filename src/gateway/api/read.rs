@@ -7,6 +7,7 @@ use super::asyncapi;
 use super::calls::{Caller, Done};
 use super::openapi;
 use super::route::{Call, ListQuery};
+use super::sending::told_sent;
 use crate::gateway::ask::{Described, Gathered, Purpose, Question};
 use crate::gateway::config::EndpointKind;
 use crate::gateway::tally::Limit;
@@ -42,8 +43,16 @@ impl Caller<'_> {
     fn health(&mut self) -> Value {
         let timestamp = self.shard.timestamp(self.now).to_owned();
         let node = &self.shard.node;
+        let is_degraded = node
+            .cluster()
+            .is_some_and(|cluster| !cluster.health().is_whole());
+        let status = match (node.is_draining(), is_degraded) {
+            (true, _) => "draining",
+            (false, true) => "degraded",
+            (false, false) => "ok",
+        };
         json!({
-            "status": if node.is_draining() { "draining" } else { "ok" },
+            "status": status,
             "uptime": node.uptime().as_secs_f64(),
             "timestamp": timestamp,
             "activeConnections": node.admission.admitted(),
@@ -64,7 +73,7 @@ impl Caller<'_> {
             "version": VERSION,
             "node": node.name(),
             "workers": self.shard.workers(),
-            "broker": "in-process",
+            "broker": if node.cluster().is_some() { "redis" } else { "in-process" },
             "uptime": node.uptime().as_secs_f64(),
             "routes": routes,
             "totals": self.totals(),
@@ -145,7 +154,10 @@ impl Caller<'_> {
 /// What was gathered, as the answer to the call that asked for it.
 pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8> {
     let answer = match purpose {
-        Purpose::Presence { .. } => unreachable!("told on the gateway protocol"),
+        Purpose::Presence { .. } | Purpose::Delivered { .. } => {
+            unreachable!("told on the gateway protocol")
+        }
+        Purpose::Sent(sent) => return told_sent(sent, gathered),
         Purpose::Room(room) => {
             let connections: u32 = gathered.users.values().sum();
             let users: Vec<_> = gathered

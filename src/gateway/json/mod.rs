@@ -124,6 +124,21 @@ impl JsonEndpoint {
             .end();
     }
 
+    /// Tells to how many connections a message goes.
+    pub(super) fn acknowledge(id: Id<'_>, gathered: &Gathered, reply: &mut Vec<u8>) {
+        let delivered = gathered.delivered.first().copied().unwrap_or(0);
+        let mut ack = Object::new(reply, "ack")
+            .id(id)
+            .number("delivered", delivered);
+        if gathered.unanswered > 0 {
+            ack = ack.number("unanswered", u64::from(gathered.unanswered));
+        }
+        if gathered.is_unsent {
+            ack = ack.json("unsent", "true");
+        }
+        ack.end();
+    }
+
     /// The connection goes to another worker, and takes its groups along.
     pub(super) fn on_detach(&mut self, shard: &mut Shard) {
         let groups = GROUPS.iter().flat_map(|&kind| {
@@ -188,21 +203,19 @@ impl<'m> Call<'_, 'm> {
             }
             Request::Notification { user, action, data } => {
                 let from = self.user()?;
-                let delivered = self.send("notification", Kind::User, &user, None, |object| {
+                self.send("notification", Kind::User, &user, None, |object| {
                     object
                         .text("fromUserId", &from)
                         .text("action", &action)
                         .json("data", data)
                 });
-                self.acknowledge_delivery(delivered);
                 Ok(())
             }
             Request::Chat { user, text } => {
                 let from = self.user()?;
-                let delivered = self.send("chat", Kind::User, &user, None, |object| {
+                self.send("chat", Kind::User, &user, None, |object| {
                     object.text("fromUserId", &from).text("text", &text)
                 });
-                self.acknowledge_delivery(delivered);
                 Ok(())
             }
             Request::Join { room } => self.join(&room),
@@ -330,14 +343,13 @@ impl<'m> Call<'_, 'm> {
             return Err(Refusal::Forbidden("publish in rooms"));
         }
         let except = (!echo).then_some(self.peer);
-        let delivered = self.send("message", Kind::Room, room, except, |object| {
+        self.send("message", Kind::Room, room, except, |object| {
             object
                 .text("room", room)
                 .text("event", event)
                 .json("data", data)
                 .text("fromUserId", &from)
         });
-        self.acknowledge_delivery(delivered);
         Ok(())
     }
 
@@ -347,17 +359,16 @@ impl<'m> Call<'_, 'm> {
         if !said.unwrap_or(self.shard.config.may_clients_broadcast) {
             return Err(Refusal::Forbidden("send to everyone"));
         }
-        let delivered = self.send("broadcast", Kind::Everyone, "", None, |object| {
+        self.send("broadcast", Kind::Everyone, "", None, |object| {
             object
                 .text("event", event)
                 .json("data", data)
                 .text("fromUserId", &from)
         });
-        self.acknowledge_delivery(delivered);
         Ok(())
     }
 
-    /// Sends a message with a timestamp to a group; gives to how many connections.
+    /// Sends a message with a timestamp to a group, and acknowledges it once it is known to how many connections.
     fn send(
         &mut self,
         kind: &str,
@@ -365,17 +376,24 @@ impl<'m> Call<'_, 'm> {
         name: &str,
         except: Option<PeerId>,
         fill: impl for<'o> FnOnce(Object<'o>) -> Object<'o>,
-    ) -> u32 {
-        self.shard
-            .publish_object(to, name, except, self.now, kind, fill)
-    }
-
-    fn acknowledge_delivery(&mut self, delivered: u32) {
-        if self.id.is_some() {
-            Object::new(self.reply, "ack")
-                .id(self.id)
-                .number("delivered", u64::from(delivered))
-                .end();
+    ) {
+        let connection = self.connection.key;
+        let number = self.id.and_then(|_| self.shard.begin_count(connection));
+        let asker = self.shard.asker(number, 0);
+        let delivered = self
+            .shard
+            .publish_object(to, name, except, self.now, kind, asker, fill);
+        let Some(id) = self.id else {
+            return;
+        };
+        let mut own = Gathered::default();
+        own.deliver(0, delivered);
+        let Some(number) = number else {
+            return JsonEndpoint::acknowledge(Some(id), &own, self.reply);
+        };
+        let purpose = Purpose::Delivered { id: Box::from(id) };
+        if let Some(answered) = self.shard.asks.end_count(number, purpose, None, own) {
+            JsonEndpoint::acknowledge(Some(id), &answered.gathered, self.reply);
         }
     }
 

@@ -132,6 +132,20 @@ impl WebSocketStage {
         }
     }
 
+    /// It is known to how many connections a message goes.
+    pub(in crate::gateway) fn on_delivered(
+        &mut self,
+        id: &str,
+        gathered: &Gathered,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
+        if let Endpoint::Json(_) = self.endpoint {
+            let mut reply = cx.shard.take_reply();
+            JsonEndpoint::acknowledge(Some(id), gathered, &mut reply);
+            self.reply(reply, cx);
+        }
+    }
+
     /// Does what the API asks for; whether that concerned this connection.
     pub(in crate::gateway) fn obey(
         &mut self,

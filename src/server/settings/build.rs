@@ -8,12 +8,13 @@ use super::sources::{Context, Gathered, Source};
 use super::table::{DefaultValue, Key, SETTINGS, setting};
 use super::value::Value;
 use super::{
-    Compression, Entry, Loaded, LogFormat, LogSettings, RateLimits, RatePolicy, RoomPolicies,
-    Secret, Settings, TlsFiles, TokenSettings,
+    ClusterSettings, Compression, Entry, Loaded, LogFormat, LogSettings, RateLimits, RatePolicy,
+    RoomPolicies, Secret, Settings, TlsFiles, TokenSettings,
 };
 use super::{listen, routes};
 use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
+use crate::broker::redis::RedisServer;
 use crate::http::forwarded::TrustedProxies;
 use crate::limits::{CONNECTIONS_MAX, OPEN_FILES_RESERVE, OPEN_FILES_RESERVE_PER_WORKER};
 
@@ -223,6 +224,7 @@ impl Entries {
             send_queue_soft_for: self.duration(Key::SendQueueSoftFor),
             send_queue_total_bytes_max: self.number(Key::SendQueueTotal) as usize,
             room_policies: self.or_wrong(Key::RoomPolicies, self.room_policies())?,
+            cluster: self.cluster()?,
             tls: self
                 .path(Key::TlsCert)
                 .zip(self.path(Key::TlsKey))
@@ -246,6 +248,18 @@ impl Entries {
 
     fn room_policies(&self) -> Result<RoomPolicies, String> {
         RoomPolicies::parse(self.list(Key::RoomPolicies).iter().map(String::as_str))
+    }
+
+    fn cluster(&self) -> Result<Option<ClusterSettings>, SettingsError> {
+        let text = |key| self.text(key).unwrap_or_default();
+        let server = match self.text(Key::RedisUrl) {
+            Some(url) => self.or_wrong(Key::RedisUrl, RedisServer::parse(url))?,
+            None => RedisServer::at(text(Key::RedisHost), self.number(Key::RedisPort) as u16),
+        };
+        Ok(self.switch(Key::RedisEnabled).then(|| ClusterSettings {
+            server,
+            prefix: text(Key::RedisPrefix).to_owned(),
+        }))
     }
 
     fn rate(&self) -> RateLimits {

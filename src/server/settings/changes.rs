@@ -69,6 +69,7 @@ impl Loaded {
         settings.routes.clone_from(&old.routes);
         settings.subprotocols.clone_from(&old.subprotocols);
         settings.compression = old.compression;
+        settings.cluster.clone_from(&old.cluster);
         if !tls_stays {
             settings.tls.clone_from(&old.tls);
         }

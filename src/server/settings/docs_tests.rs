@@ -89,6 +89,7 @@ fn toml_value(setting: &Setting) -> String {
         (Key::AuthRequired, ..) => "true".to_owned(),
         (Key::ApiKey, ..) => "\"at least eight bytes\"".to_owned(),
         (Key::RoomPolicies, ..) => "[\"ticker.*=latest\", \"news=drop-oldest\"]".to_owned(),
+        (Key::RedisUrl, ..) => "\"redis://:password@redis.example:6379/0\"".to_owned(),
         (Key::TlsCert, ..) => "\"/etc/tidegate/certificate.pem\"".to_owned(),
         (Key::TlsKey, ..) => "\"/etc/tidegate/key.pem\"".to_owned(),
         (_, Kind::Whole { .. }, default) => default.shown().to_owned(),

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
+use crate::broker::redis::RedisServer;
 use crate::http::forwarded::TrustedProxies;
 use crate::server::logging::escape::Escaped;
 
@@ -162,6 +163,8 @@ pub struct Settings {
     pub send_queue_total_bytes_max: usize,
     /// What becomes of a room's messages that a member reads too slowly.
     pub room_policies: RoomPolicies,
+    /// What this node and others are connected by.
+    pub cluster: Option<ClusterSettings>,
     /// TLS on every TCP listener.
     pub tls: Option<TlsFiles>,
     /// Route table, in order.
@@ -170,6 +173,15 @@ pub struct Settings {
     pub subprotocols: Vec<String>,
     /// The log.
     pub log: LogSettings,
+}
+
+/// Redis between nodes.
+#[derive(Debug, Clone)]
+pub struct ClusterSettings {
+    /// Where it is.
+    pub server: RedisServer,
+    /// What all names in it begin with.
+    pub prefix: String,
 }
 
 /// A text that is never shown.

@@ -46,6 +46,11 @@ pub enum Key {
     SendQueueSoftFor,
     SendQueueTotal,
     RoomPolicies,
+    RedisEnabled,
+    RedisUrl,
+    RedisHost,
+    RedisPort,
+    RedisPrefix,
     Compression,
     CompressionLevel,
     CompressionWindowBits,
@@ -74,6 +79,8 @@ pub enum Theme {
     Times,
     /// Slow consumers.
     SendQueue,
+    /// Other nodes.
+    Cluster,
     /// permessage-deflate.
     Compression,
     /// Certificates.
@@ -91,6 +98,7 @@ impl Theme {
             Self::Access => "Access",
             Self::Times => "Times",
             Self::SendQueue => "Send queue",
+            Self::Cluster => "Cluster",
             Self::Compression => "Compression",
             Self::Tls => "TLS",
             Self::Log => "Log",

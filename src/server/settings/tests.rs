@@ -147,6 +147,7 @@ fn every_setting_comes_from_every_source() {
         Key::Subprotocols => "chat",
         Key::JwtSecret | Key::ApiKey => "long-enough-to-be-one",
         Key::JwtAlgorithms => "HS512",
+        Key::RedisUrl => "redis://127.0.0.1:6379",
         Key::RoomPolicies => "ticker.*=latest",
         Key::AuthRequired => "on",
         Key::AllowedOrigins => "https://example.com",

@@ -319,6 +319,21 @@ pub static SETTINGS: &[Setting] = &[
             keeps them until a limit ends the connection; `drop-oldest` drops the oldest beyond SEND_QUEUE_SOFT; `latest` lets only the \
             newest wait. Who misses messages is told how many.")
     .reloads(),
+    row(Key::RedisEnabled, "REDIS_ENABLED", Theme::Cluster, Kind::Switch)
+        .default("off")
+        .means("Whether this node and others are one server, by way of Redis (`docs/cluster.md`)."),
+    row(Key::RedisUrl, "REDIS_URL", Theme::Cluster, Kind::Text { least: 8 })
+        .means("Where Redis is, as `redis://[user:password@]host[:port][/db]` or `unix:///path`; in place of REDIS_HOST and REDIS_PORT.")
+        .secret(),
+    row(Key::RedisHost, "REDIS_HOST", Theme::Cluster, Kind::Text { least: 1 })
+        .default("localhost")
+        .means("Name or address of Redis."),
+    row(Key::RedisPort, "REDIS_PORT", Theme::Cluster, whole(1, 65_535))
+        .default("6379")
+        .means("Its TCP port."),
+    row(Key::RedisPrefix, "REDIS_PREFIX", Theme::Cluster, Kind::Text { least: 1 })
+        .default("tidegate")
+        .means("What all names in Redis begin with: nodes with the same one are one server."),
     row(Key::Compression, "COMPRESSION", Theme::Compression, Kind::Switch)
         .default("on")
         .means("Whether permessage-deflate (RFC 7692) is negotiated with clients that offer it."),

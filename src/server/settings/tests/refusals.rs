@@ -68,6 +68,11 @@ fn wrong_values_say_setting_value_source_and_what_is_allowed() {
             "ROUTES = \"/ws=shout\" (environment): the endpoint \"shout\" of \"/ws\" must be gateway, echo or broadcast",
         ),
         (
+            "REDIS_URL",
+            "http://127.0.0.1",
+            "REDIS_URL = (hidden) (environment): must be the URL of a Redis server: invalid client config",
+        ),
+        (
             "ROOM_POLICIES",
             "news=oldest",
             "ROOM_POLICIES = \"news=oldest\" (environment): the policy \"oldest\" of \"news\" must be disconnect, \

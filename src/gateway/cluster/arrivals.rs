@@ -1,0 +1,182 @@
+//! What comes from other nodes.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::envelope::{Content, Envelope};
+use super::tickets::{Outcome, Tickets};
+use super::{Channels, KINDS};
+use crate::broker::{Fate, Inbox};
+use crate::gateway::ask::Gathered;
+use crate::gateway::json::message::Object;
+use crate::gateway::node::Node;
+use crate::gateway::session::Mail;
+use crate::hub::{Kind, Publication, Target};
+use crate::websocket::codec::{self, Codec};
+use crate::websocket::protocol::MessageKind;
+
+/// A mailbox without room is tried again after this time: whoever brings more waits with it.
+const MAIL_RETRY: Duration = Duration::from_millis(1);
+
+/// Takes in what the broker brings, in the broker's own threads.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    /// The broker that calls is the node's.
+    node: Weak<Node>,
+    number: u64,
+    channels: Channels,
+    tickets: Arc<Tickets>,
+    /// One thread brings publications; nobody waits for another.
+    codec: Mutex<Codec>,
+}
+
+impl Arrivals {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        channels: Channels,
+        tickets: Arc<Tickets>,
+        codec: codec::Config,
+    ) -> Self {
+        Self {
+            node: Arc::downgrade(node),
+            number: node.number(),
+            channels,
+            tickets,
+            codec: Mutex::new(Codec::new(codec)),
+        }
+    }
+
+    /// Gives a message to the workers that have members of the group; gives how many these are.
+    fn deliver(&self, node: &Node, to: Kind, name: &str, kind: MessageKind, payload: &[u8]) -> u32 {
+        let Some(audience) = node.directory().find(to, name) else {
+            return 0;
+        };
+        let target = Target {
+            kind: to,
+            name: Arc::clone(audience.name()),
+        };
+        let mut codec = self.codec.lock().unwrap_or_else(PoisonError::into_inner);
+        let publication = Publication::new(
+            target,
+            kind,
+            payload,
+            &mut codec,
+            node.publication_bytes(),
+            node.account(),
+        );
+        drop(codec);
+        let publication = Arc::new(publication);
+        for worker in audience.workers() {
+            send(node, worker, Mail::Publish(Arc::clone(&publication)));
+        }
+        audience.total()
+    }
+
+    /// Tells who has asked what came of a publication.
+    fn tell(&self, outcome: Outcome) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        let Outcome {
+            asker,
+            delivered,
+            unanswered,
+            is_unsent,
+        } = outcome;
+        let mut part = Gathered {
+            unanswered,
+            is_unsent,
+            ..Gathered::default()
+        };
+        part.deliver(asker.index, delivered);
+        let number = asker.number;
+        send(&node, asker.worker, Mail::Answer { number, part });
+    }
+}
+
+/// Sends mail, waiting for room.
+fn send(node: &Node, worker: usize, mut mail: Mail) {
+    while let Err(refused) = node.send(worker, mail) {
+        mail = refused;
+        thread::sleep(MAIL_RETRY);
+    }
+}
+
+impl Inbox for Arrivals {
+    fn receive(&self, bytes: &[u8]) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        let Some(envelope) = Envelope::decode(bytes) else {
+            return log::debug!("{} bytes of another node mean nothing here", bytes.len());
+        };
+        let Envelope {
+            origin,
+            ticket,
+            content,
+        } = envelope;
+        let outcome = match content {
+            // What was published here has been delivered here.
+            Content::Publication { .. } if origin == self.number => self.tickets.answer(ticket, 0),
+            Content::Publication {
+                to,
+                name,
+                kind,
+                payload,
+            } => {
+                let delivered = self.deliver(&node, to, name, kind, payload);
+                if let Some(cluster) = node.cluster().filter(|_| ticket != 0) {
+                    cluster.answer(origin, ticket, delivered);
+                }
+                None
+            }
+            Content::Answer { delivered } => self.tickets.answer(ticket, delivered),
+        };
+        if let Some(outcome) = outcome {
+            self.tell(outcome);
+        }
+    }
+
+    fn settle(&self, ticket: u64, fate: Fate) {
+        if let Some(outcome) = self.tickets.settle(ticket, fate) {
+            self.tell(outcome);
+        }
+    }
+
+    fn listens_to(&self, channel: &str) -> bool {
+        let group = self.channels.group(channel);
+        let node = self.node.upgrade();
+        group
+            .zip(node)
+            .is_some_and(|((kind, name), node)| node.directory().find(kind, name).is_some())
+    }
+
+    fn channels(&self) -> Vec<String> {
+        let Some(node) = self.node.upgrade() else {
+            return Vec::new();
+        };
+        let names = KINDS.into_iter().flat_map(|kind| {
+            let names = node.directory().names(kind);
+            names.into_iter().map(move |name| (kind, name))
+        });
+        names
+            .map(|(kind, name)| self.channels.of(kind, &name))
+            .collect()
+    }
+
+    /// Everyone is told that something may be missing.
+    fn missed(&self) {
+        if let Some(node) = self.node.upgrade() {
+            let mut text = Vec::new();
+            Object::new(&mut text, "gap").end();
+            self.deliver(&node, Kind::Everyone, "", MessageKind::Text, &text);
+        }
+    }
+
+    fn tick(&self) {
+        for outcome in self.tickets.expire(Instant::now()) {
+            self.tell(outcome);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! This node among others: what is published here goes to whoever has members of the group, and what others publish comes in.
+//!
+//! Each group has a channel, which a node listens to while it has a member. So a publication is one command, whatever the number
+//! of nodes and receivers, and only nodes that have a receiver get it. What is delivered here never takes that way.
+
+mod arrivals;
+mod envelope;
+mod tickets;
+
+use std::sync::Arc;
+
+use super::node::Node;
+use crate::broker::{Broker, Health, Inbox};
+use crate::hub::Kind;
+use crate::websocket::codec;
+use crate::websocket::protocol::MessageKind;
+use arrivals::Arrivals;
+use envelope::{Content, Envelope};
+pub(super) use tickets::Asker;
+use tickets::Tickets;
+
+/// The names of channels: a prefix, a letter and the name of the group.
+#[derive(Debug, Clone)]
+struct Channels {
+    prefix: Arc<str>,
+}
+
+impl Channels {
+    /// That of a group.
+    fn of(&self, kind: Kind, name: &str) -> String {
+        format!("{}:{}:{name}", self.prefix, letter(kind))
+    }
+
+    /// The group that a channel is of.
+    fn group<'c>(&self, channel: &'c str) -> Option<(Kind, &'c str)> {
+        let rest = channel.strip_prefix(&*self.prefix)?.strip_prefix(':')?;
+        let (word, name) = rest.split_once(':')?;
+        let kind = KINDS.into_iter().find(|kind| letter(*kind) == word)?;
+        Some((kind, name))
+    }
+
+    /// That of one node.
+    fn node(&self, node: u64) -> String {
+        format!("{}:n:{node:016x}", self.prefix)
+    }
+}
+
+const KINDS: [Kind; 4] = [Kind::Everyone, Kind::Channel, Kind::User, Kind::Room];
+
+fn letter(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Everyone => "e",
+        Kind::Channel => "c",
+        Kind::User => "u",
+        Kind::Room => "r",
+    }
+}
+
+/// The way to the other nodes.
+#[derive(Debug)]
+pub struct Cluster {
+    node: u64,
+    channels: Channels,
+    tickets: Arc<Tickets>,
+    broker: Box<dyn Broker>,
+}
+
+impl Cluster {
+    /// The cluster that `start` connects `node` to: it is given the channel of this node and who takes what comes. Nodes that know
+    /// each other have the same `prefix`.
+    ///
+    /// # Errors
+    /// What `start` says.
+    pub fn join<B: Broker + 'static, E>(
+        node: &Arc<Node>,
+        prefix: &str,
+        codec: codec::Config,
+        start: impl FnOnce(String, Arc<dyn Inbox>) -> Result<B, E>,
+    ) -> Result<Self, E> {
+        let channels = Channels {
+            prefix: Arc::from(prefix),
+        };
+        let tickets = Arc::new(Tickets::default());
+        let arrivals = Arrivals::new(node, channels.clone(), Arc::clone(&tickets), codec);
+        let own_channel = channels.node(node.number());
+        let broker = start(own_channel, Arc::new(arrivals))?;
+        Ok(Self {
+            node: node.number(),
+            channels,
+            tickets,
+            broker: Box::new(broker),
+        })
+    }
+
+    /// Sends a message to the members that a group has at other nodes. Where somebody asks how many they are, its worker is told
+    /// by mail; false where the message cannot leave, and nobody will tell.
+    pub(super) fn publish(
+        &self,
+        to: Kind,
+        name: &str,
+        kind: MessageKind,
+        payload: &[u8],
+        asker: Option<Asker>,
+    ) -> bool {
+        let ticket = asker.map(|asker| self.tickets.open(asker));
+        let content = Content::Publication {
+            to,
+            name,
+            kind,
+            payload,
+        };
+        let is_taken = self.send(self.channels.of(to, name), ticket, content);
+        if let Some(ticket) = ticket.filter(|_| !is_taken) {
+            self.tickets.cancel(ticket);
+        }
+        is_taken
+    }
+
+    /// Tells the node `origin` how many connections got what it has published with that ticket.
+    fn answer(&self, origin: u64, ticket: u64, delivered: u32) {
+        let content = Content::Answer { delivered };
+        let envelope = Envelope {
+            origin: self.node,
+            ticket,
+            content,
+        };
+        let channel = self.channels.node(origin);
+        self.broker.publish(channel, envelope.encode(), None);
+    }
+
+    fn send(&self, channel: String, ticket: Option<u64>, content: Content<'_>) -> bool {
+        let envelope = Envelope {
+            origin: self.node,
+            ticket: ticket.unwrap_or(0),
+            content,
+        };
+        self.broker.publish(channel, envelope.encode(), ticket)
+    }
+
+    /// A worker has got its first member of a group, or lost its last.
+    pub(super) fn note(&self, kind: Kind, name: &str) {
+        self.broker.note(self.channels.of(kind, name));
+    }
+
+    /// How the link to the others is.
+    pub fn health(&self) -> Health {
+        self.broker.health()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_name_groups_whatever_their_names() {
+        let channels = Channels {
+            prefix: Arc::from("t:1"),
+        };
+        for kind in KINDS {
+            for name in ["", "a", "a:b", "t:1:r:x", "*"] {
+                let channel = channels.of(kind, name);
+                assert_eq!(channels.group(&channel), Some((kind, name)), "{channel}");
+            }
+        }
+        assert_eq!(channels.of(Kind::Room, "a"), "t:1:r:a");
+        for foreign in ["t:2:r:a", "t:1", "t:1:x:a", "t:1:n:00", ""] {
+            assert_eq!(channels.group(foreign), None, "{foreign}");
+        }
+    }
+}
