@@ -21,7 +21,9 @@ pub(super) fn run(client: &Client, desk: &Desk) {
             is_lost = false;
             listen(connection.as_pubsub(), desk, &mut has_listened)
         });
-        desk.is_listening.store(false, Ordering::Release);
+        if desk.is_listening.swap(false, Ordering::AcqRel) {
+            desk.suspect_publisher();
+        }
         let Err(error) = ended else {
             return;
         };

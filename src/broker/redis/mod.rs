@@ -200,6 +200,14 @@ impl Desk {
         }
     }
 
+    /// The listener has lost its link: so may the publisher have, and not know it before it speaks. It is to do so now, and nothing
+    /// is entrusted to it until it has been answered.
+    fn suspect_publisher(&self) {
+        self.is_publishing.store(false, Ordering::Release);
+        self.has_notes.store(true, Ordering::Release);
+        self.wake_publisher();
+    }
+
     fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
     }

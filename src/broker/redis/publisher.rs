@@ -21,7 +21,6 @@ pub(super) fn run(client: &Client, desk: &Desk) {
     while !desk.is_stopping() {
         let error = match connect(client) {
             Ok(connection) => {
-                desk.is_publishing.store(true, Ordering::Release);
                 is_lost = false;
                 backoff = Backoff::new();
                 let error = publish(connection, desk).err();
@@ -63,6 +62,9 @@ fn publish(mut connection: Connection, desk: &Desk) -> Result<(), RedisError> {
             continue;
         }
         send(&mut connection, desk, &orders, beats)?;
+        if !desk.is_publishing.load(Ordering::Relaxed) {
+            desk.is_publishing.store(true, Ordering::Release);
+        }
         if beats {
             beat_at = Some(Instant::now());
         }

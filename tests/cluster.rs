@@ -1,0 +1,270 @@
+//! Several nodes as one, by way of a real Redis: what crosses, how it is counted, and what becomes of it when something is away.
+
+mod common;
+
+use common::cluster::Cluster;
+use common::faults::Faults;
+use common::gateway::{Member, call, look};
+use common::redis::Redis;
+use common::server::Server;
+use common::{DEADLINE, eventually};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// Waits until so many nodes listen to a channel: they do a moment after a client has been told that it is there.
+fn await_listeners(redis: &Redis, channel: &str, nodes: i64) {
+    eventually(&format!("{nodes} nodes listen to {channel}"), || {
+        let reply = redis.command(&["PUBSUB", "NUMSUB", channel]);
+        reply.items()[1].integer() == nodes
+    });
+}
+
+fn status(server: &Server) -> String {
+    let (_, health) = look(&mut server.connect(), "/api/health");
+    health["status"].as_str().expect("a status").to_owned()
+}
+
+fn await_status(cluster: &Cluster, expected: &str) {
+    for node in 0..cluster.len() {
+        eventually(&format!("node {node} is {expected}"), || {
+            status(cluster.node(node)) == expected
+        });
+    }
+}
+
+fn chat(to: &str, text: &str) -> Value {
+    json!({ "type": "chat", "targetUserId": to, "text": text, "id": text })
+}
+
+fn ack(text: &str, delivered: u64) -> Value {
+    json!({ "type": "ack", "id": text, "delivered": delivered })
+}
+
+#[test]
+fn what_is_said_at_one_node_is_heard_at_the_others_once() {
+    let redis = Redis::start();
+    let cluster = Cluster::start(3, &redis);
+    let mut ann = cluster.member(0, "ann");
+    let mut bobs = [cluster.member(0, "bob"), cluster.member(1, "bob")];
+    let mut eve = cluster.member_through_nginx("eve");
+    await_listeners(&redis, "tidegate:u:bob", 2);
+    await_listeners(&redis, "tidegate:u:eve", 1);
+    assert_eq!(ann.ask(&chat("bob", "both")), ack("both", 2));
+    for bob in &mut bobs {
+        assert_eq!(bob.read()["text"], "both");
+    }
+    assert_eq!(ann.ask(&chat("nobody", "none")), ack("none", 0));
+    for member in [&mut ann, &mut bobs[1], &mut eve] {
+        member.join("harbour");
+    }
+    eventually("all members are counted", || {
+        let publish = json!({ "type": "publish", "room": "harbour", "event": "e", "id": 1 });
+        eve.ask(&publish)["delivered"] == 2
+    });
+    for member in [&mut ann, &mut bobs[1]] {
+        assert_eq!(member.read()["fromUserId"], "eve");
+    }
+    for member in [&mut ann, &mut eve].into_iter().chain(&mut bobs) {
+        while member.ask(&json!({ "type": "ping" }))["type"] != "pong" {}
+        member.expect_silence();
+    }
+}
+
+#[test]
+fn a_back_end_reaches_everybody_through_any_node() {
+    let redis = Redis::start();
+    let cluster = Cluster::start(3, &redis);
+    let mut members: Vec<_> = (0..3).map(|node| cluster.member(node, "ann")).collect();
+    for member in &mut members {
+        member.join("r");
+    }
+    for channel in ["tidegate:u:ann", "tidegate:r:r", "tidegate:e:"] {
+        await_listeners(&redis, channel, 3);
+    }
+    let mut client = cluster.connect(1);
+    let message = json!({ "userId": "ann", "event": "one" });
+    let (_, told) = call(&mut client, "/api/message", &message);
+    assert_eq!(
+        told,
+        json!({ "success": true, "delivered": 3, "userId": "ann" })
+    );
+    let publish = json!({ "rooms": ["r", "nobody", "r"], "event": "two" });
+    let (_, told) = call(&mut client, "/api/publish", &publish);
+    assert_eq!(told, json!({ "success": true, "delivered": 6 }));
+    let batch = json!({ "calls": [
+        { "broadcast": { "event": "three" } },
+        { "message": { "userId": "", "event": "x" } },
+        { "message": { "userId": "nobody", "event": "x" } },
+        { "sendToUser": { "userId": "ann", "message": 4 } },
+    ]});
+    let (_, told) = call(&mut client, "/api/batch", &batch);
+    let delivered: Vec<_> = told["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .collect();
+    assert_eq!(delivered[0]["delivered"], 3, "{told}");
+    assert_eq!(delivered[1]["status"], 422, "{told}");
+    assert_eq!(delivered[2]["delivered"], 0, "{told}");
+    assert_eq!(delivered[3]["delivered"], 3, "{told}");
+    for member in &mut members {
+        for event in ["one", "two", "two", "three"] {
+            assert_eq!(member.read()["event"], event);
+        }
+        assert_eq!(member.read()["message"], 4);
+        member.expect_silence();
+    }
+}
+
+#[test]
+fn what_one_sends_to_one_keeps_its_order_whatever_way_it_goes() {
+    const MESSAGES: usize = 600;
+    let redis = Redis::start();
+    let cluster = Cluster::start(2, &redis);
+    let (mut ann, mut bob) = (cluster.member(0, "ann"), cluster.member(1, "bob"));
+    ann.join("r");
+    bob.join("r");
+    await_listeners(&redis, "tidegate:u:bob", 1);
+    await_listeners(&redis, "tidegate:r:r", 2);
+    for number in 0..MESSAGES {
+        ann.send(&match number % 2 {
+            0 => json!({ "type": "chat", "targetUserId": "bob", "text": number.to_string() }),
+            _ => json!({ "type": "publish", "room": "r", "event": number.to_string() }),
+        });
+    }
+    for number in 0..MESSAGES {
+        let told = bob.read();
+        let name = if number % 2 == 0 { "text" } else { "event" };
+        assert_eq!(told[name], number.to_string(), "{told}");
+    }
+    bob.expect_silence();
+}
+
+#[test]
+fn without_redis_a_node_serves_its_own_and_says_so_and_with_it_all_is_well_again() {
+    let redis = &mut Redis::start();
+    let cluster = Cluster::start(2, redis);
+    let (mut ann, mut bob) = (cluster.member(0, "ann"), cluster.member(1, "bob"));
+    let mut neighbour = cluster.member(0, "neighbour");
+    await_listeners(redis, "tidegate:u:bob", 1);
+    await_status(&cluster, "ok");
+    redis.kill();
+    await_status(&cluster, "degraded");
+    assert_eq!(ann.ask(&chat("neighbour", "here"))["delivered"], 1);
+    assert_eq!(neighbour.read()["text"], "here");
+    let told = ann.ask(&chat("bob", "lost"));
+    assert_eq!(
+        told,
+        json!({ "type": "ack", "id": "lost", "delivered": 0, "unsent": true })
+    );
+    let mut client = cluster.connect(0);
+    let (_, told) = call(&mut client, "/api/broadcast", &json!({ "event": "e" }));
+    assert_eq!(
+        told,
+        json!({ "success": true, "delivered": 2, "unsent": true })
+    );
+    for member in [&mut ann, &mut neighbour] {
+        assert_eq!(member.read()["event"], "e");
+    }
+    // Who comes meanwhile is known as well once it is back.
+    let mut eve = cluster.member(1, "eve");
+    redis.restart();
+    for member in [&mut ann, &mut neighbour, &mut bob, &mut eve] {
+        assert_eq!(member.read(), json!({ "type": "gap" }));
+    }
+    await_status(&cluster, "ok");
+    await_listeners(redis, "tidegate:u:eve", 1);
+    for (user, member) in [("bob", &mut bob), ("eve", &mut eve)] {
+        assert_eq!(ann.ask(&chat(user, "again")), ack("again", 1));
+        assert_eq!(member.read()["text"], "again");
+    }
+    let lost = cluster.node(0).log().count("Redis");
+    assert!(lost <= 3, "{lost} lines about one loss");
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_told_of_and_one_that_is_gone_is_not_waited_for() {
+    let redis = Redis::start();
+    let mut cluster = Cluster::start(3, &redis);
+    let mut ann = cluster.member(0, "ann");
+    let mut bobs = [cluster.member(1, "bob"), cluster.member(2, "bob")];
+    await_listeners(&redis, "tidegate:u:bob", 2);
+    cluster.node(2).signal(Signal::STOP);
+    let told = ann.ask(&chat("bob", "one sleeps"));
+    cluster.node(2).signal(Signal::CONT);
+    let expected = json!({ "type": "ack", "id": "one sleeps", "delivered": 1, "unanswered": 1 });
+    assert_eq!(told, expected);
+    assert_eq!(bobs[0].read()["text"], "one sleeps");
+    // The stop breaks into what the system reads for it: then it does not know what it has missed, and says so.
+    let late = bobs[1].read();
+    assert!(
+        late["text"] == "one sleeps" || late["type"] == "gap",
+        "{late}"
+    );
+    cluster.kill(2);
+    await_listeners(&redis, "tidegate:u:bob", 1);
+    assert_eq!(ann.ask(&chat("bob", "one is gone")), ack("one is gone", 1));
+}
+
+#[test]
+fn a_way_that_swallows_everything_is_noticed_and_left() {
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    let cluster = Cluster::builder(2, &redis)
+        .env_of(1, "REDIS_URL", redis.url_at(way.address()))
+        .start();
+    let (mut ann, mut bob) = (cluster.member(0, "ann"), cluster.member(1, "bob"));
+    await_listeners(&redis, "tidegate:u:bob", 1);
+    way.black_hole();
+    eventually("the cut is noticed", || {
+        status(cluster.node(1)) == "degraded"
+    });
+    way.heal();
+    eventually("the way is used again", || status(cluster.node(1)) == "ok");
+    assert_eq!(bob.read(), json!({ "type": "gap" }));
+    eventually("messages cross again", || {
+        let told = ann.ask(&chat("bob", "x"));
+        told["delivered"] == 1
+    });
+    way.reset_all();
+    assert_eq!(skip_chats(&mut bob), json!({ "type": "gap" }));
+    assert_eq!(status(cluster.node(0)), "ok", "nobody else notices");
+}
+
+fn skip_chats(member: &mut Member) -> Value {
+    loop {
+        let told = member.read();
+        if told["type"] != "chat" {
+            return told;
+        }
+    }
+}
+
+#[test]
+fn a_wrong_password_is_told_without_it_and_a_right_one_works() {
+    let redis = Redis::builder().password("open-sesame").start();
+    let server = common::gateway::builder(1)
+        .env("REDIS_ENABLED", true)
+        .env(
+            "REDIS_URL",
+            format!("redis://:wrong-one@{}", redis.address()),
+        )
+        .start();
+    server.wait_for_log("Redis", DEADLINE);
+    assert_eq!(status(&server), "degraded");
+    assert_eq!(server.log().count("wrong-one"), 0);
+    let cluster = Cluster::start(2, &redis);
+    await_status(&cluster, "ok");
+}
+
+#[test]
+fn clusters_of_other_prefixes_do_not_hear_each_other() {
+    let redis = Redis::start();
+    let cluster = Cluster::builder(2, &redis)
+        .env_of(1, "REDIS_PREFIX", "another")
+        .start();
+    let (mut ann, mut bob) = (cluster.member(0, "ann"), cluster.member(1, "bob"));
+    await_listeners(&redis, "another:u:bob", 1);
+    assert_eq!(ann.ask(&chat("bob", "hello")), ack("hello", 0));
+    bob.expect_silence();
+}
