@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::fs;
+
 use common::cluster::Cluster;
 use common::faults::Faults;
 use common::gateway::{Member, call, look};
@@ -40,15 +42,33 @@ fn ack(text: &str, delivered: u64) -> Value {
     json!({ "type": "ack", "id": text, "delivered": delivered })
 }
 
+/// Stops a node where it stands; done once none of its threads runs.
+fn stop(server: &Server) {
+    server.signal(Signal::STOP);
+    eventually("all threads are stopped", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).expect("its threads");
+        tasks.flatten().all(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).expect("stat");
+            let state = stat
+                .rsplit(')')
+                .next()
+                .and_then(|rest| rest.trim_start().chars().next());
+            state == Some('T')
+        })
+    });
+}
+
 #[test]
 fn what_is_said_at_one_node_is_heard_at_the_others_once() {
     let redis = Redis::start();
     let cluster = Cluster::start(3, &redis);
     let mut ann = cluster.member(0, "ann");
     let mut bobs = [cluster.member(0, "bob"), cluster.member(1, "bob")];
-    let mut eve = cluster.member_through_nginx("eve");
-    await_listeners(&redis, "tidegate:u:bob", 2);
-    await_listeners(&redis, "tidegate:u:eve", 1);
+    let mut eve = cluster.member(2, "eve");
+    let mut guest = cluster.member_through_nginx("guest");
+    for (user, nodes) in [("bob", 2), ("eve", 1), ("guest", 1)] {
+        await_listeners(&redis, &format!("tidegate:u:{user}"), nodes);
+    }
     assert_eq!(ann.ask(&chat("bob", "both")), ack("both", 2));
     for bob in &mut bobs {
         assert_eq!(bob.read()["text"], "both");
@@ -57,15 +77,18 @@ fn what_is_said_at_one_node_is_heard_at_the_others_once() {
     for member in [&mut ann, &mut bobs[1], &mut eve] {
         member.join("harbour");
     }
-    eventually("all members are counted", || {
-        let publish = json!({ "type": "publish", "room": "harbour", "event": "e", "id": 1 });
-        eve.ask(&publish)["delivered"] == 2
-    });
+    await_listeners(&redis, "tidegate:r:harbour", 3);
+    let publish = json!({ "type": "publish", "room": "harbour", "event": "e", "id": 1 });
+    assert_eq!(eve.ask(&publish)["delivered"], 2);
     for member in [&mut ann, &mut bobs[1]] {
         assert_eq!(member.read()["fromUserId"], "eve");
     }
-    for member in [&mut ann, &mut eve].into_iter().chain(&mut bobs) {
-        while member.ask(&json!({ "type": "ping" }))["type"] != "pong" {}
+    assert_eq!(eve.ask(&chat("guest", "through nginx"))["delivered"], 1);
+    assert_eq!(guest.read()["fromUserId"], "eve");
+    for member in [&mut ann, &mut eve, &mut guest]
+        .into_iter()
+        .chain(&mut bobs)
+    {
         member.expect_silence();
     }
 }
@@ -189,7 +212,7 @@ fn a_node_that_does_not_answer_is_told_of_and_one_that_is_gone_is_not_waited_for
     let mut ann = cluster.member(0, "ann");
     let mut bobs = [cluster.member(1, "bob"), cluster.member(2, "bob")];
     await_listeners(&redis, "tidegate:u:bob", 2);
-    cluster.node(2).signal(Signal::STOP);
+    stop(cluster.node(2));
     let told = ann.ask(&chat("bob", "one sleeps"));
     cluster.node(2).signal(Signal::CONT);
     let expected = json!({ "type": "ack", "id": "one sleeps", "delivered": 1, "unanswered": 1 });

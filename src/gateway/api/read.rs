@@ -9,6 +9,7 @@ use super::openapi;
 use super::route::{Call, ListQuery};
 use super::sending::told_sent;
 use crate::gateway::ask::{Described, Gathered, Purpose, Question};
+use crate::gateway::cluster::Cluster;
 use crate::gateway::config::EndpointKind;
 use crate::gateway::tally::Limit;
 use crate::hub::Kind;
@@ -130,12 +131,25 @@ impl Caller<'_> {
 
     fn redis_info(&self) -> Value {
         let directory = self.shard.hub.directory();
+        let redis = match self.shard.node.cluster().map(Cluster::health) {
+            None => json!({ "enabled": false }),
+            Some(health) => json!({
+                "enabled": true,
+                "publishing": health.is_publishing,
+                "listening": health.is_listening,
+                "roundTripMicroseconds": health.round_trip_us,
+                "queued": health.queued,
+                "published": health.published,
+                "received": health.received,
+                "dropped": health.dropped,
+            }),
+        };
         json!({
             "processId": self.shard.node.name(),
             "userProcesses": {},
             "processUsers": { self.shard.node.name(): directory.len(Kind::User) },
             "localConnections": self.shard.node.admission.admitted(),
-            "redis": { "enabled": false, "links": [] },
+            "redis": redis,
         })
     }
 
