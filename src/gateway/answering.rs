@@ -83,6 +83,10 @@ pub(super) fn take<T: Transport>(
         });
         return;
     }
+    if let Purpose::Reply(reply) = purpose {
+        engine.visit(connection, |session, cx| session.on_reply(reply, cx));
+        return;
+    }
     let body = api::told(&purpose, &gathered);
     if let Some(claim) = claim {
         engine.shard().node.idempotency.end(&claim, 200, &body);

@@ -120,6 +120,8 @@ pub(super) enum Purpose {
     },
     /// A call of the API that sends messages.
     Sent(Sent),
+    /// A client is told this once other nodes are heard.
+    Reply(Vec<u8>),
 }
 
 /// What a call of the API has sent.

@@ -110,6 +110,13 @@ impl GatewaySession {
         }
     }
 
+    /// What a client was to be told may be told now.
+    pub(super) fn on_reply(&mut self, reply: Vec<u8>, cx: &mut Context<'_, Self>) {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
+            websocket.on_reply(reply, cx);
+        }
+    }
+
     /// A call of the API has its answer.
     pub(super) fn on_told(&mut self, body: &[u8], cx: &mut Context<'_, Self>) {
         if let Stage::Http(http) = &mut self.stage {

@@ -201,6 +201,33 @@ impl Shard {
         Some(self.asks.begin_count(connection))
     }
 
+    /// Keeps a reply to a client that has come to a group until what other nodes publish there comes here; gives it back where
+    /// there is nothing to wait for.
+    pub(super) fn reply_once_heard(
+        &mut self,
+        connection: ConnKey,
+        kind: Kind,
+        name: &str,
+        reply: Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let Some(number) = self.begin_count(connection) else {
+            return Some(reply);
+        };
+        let asker = self.asker(Some(number), 0);
+        let cluster = self.node.cluster().zip(asker);
+        if !cluster.is_some_and(|(cluster, asker)| cluster.confirm(kind, name, asker)) {
+            self.asks.forget(number);
+            return Some(reply);
+        }
+        self.asks.expect(number, true);
+        let purpose = Purpose::Reply(reply);
+        let answered = self
+            .asks
+            .end_count(number, purpose, None, Gathered::default());
+        debug_assert!(answered.is_none(), "the broker is to answer");
+        None
+    }
+
     /// Who wants to know of the message with that index.
     pub(super) fn asker(&self, number: Option<u32>, index: usize) -> Option<Asker> {
         let worker = self.worker;

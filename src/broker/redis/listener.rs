@@ -6,7 +6,7 @@ use std::thread;
 
 use redis::{Client, PubSub, RedisResult};
 
-use super::{Backoff, Desk, connect, log_loss};
+use super::{Backoff, Desk, Fate, connect, log_loss};
 
 /// Channels of one command.
 const CHANNELS_MAX: usize = 1_000;
@@ -36,11 +36,15 @@ pub(super) fn run(client: &Client, desk: &Desk) {
 /// something comes.
 fn listen(mut link: PubSub<'_>, desk: &Desk, has_listened: &mut bool) -> RedisResult<()> {
     // Notes count from here on: what changes while the channels are listed is looked at again.
-    while desk.notes.pop().is_some() {}
+    let mut tickets = Vec::new();
+    while let Some((_, ticket)) = desk.notes.pop() {
+        tickets.extend(ticket);
+    }
     desk.is_listening.store(true, Ordering::Release);
     let mut subscribed = HashSet::new();
     link.subscribe(desk.own_channel.as_str())?;
     subscribe(&mut link, desk.inbox.channels(), &mut subscribed)?;
+    settle(desk, tickets);
     if std::mem::replace(has_listened, true) {
         log::info!("Redis is heard again");
         desk.inbox.missed();
@@ -62,8 +66,10 @@ fn listen(mut link: PubSub<'_>, desk: &Desk, has_listened: &mut bool) -> RedisRe
 /// Looks at what was noted: whether this node listens now, whatever it did before.
 fn follow(link: &mut PubSub<'_>, desk: &Desk, subscribed: &mut HashSet<String>) -> RedisResult<()> {
     let mut noted = HashSet::new();
-    while let Some(channel) = desk.notes.pop() {
+    let mut tickets = Vec::new();
+    while let Some((channel, ticket)) = desk.notes.pop() {
         noted.insert(channel);
+        tickets.extend(ticket);
     }
     let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
     for channel in noted {
@@ -83,7 +89,15 @@ fn follow(link: &mut PubSub<'_>, desk: &Desk, subscribed: &mut HashSet<String>) 
             subscribed.remove(channel);
         }
     }
+    settle(desk, tickets);
     Ok(())
+}
+
+/// Tells who wanted to know that their notes have been followed.
+fn settle(desk: &Desk, tickets: Vec<u64>) {
+    for ticket in tickets {
+        desk.inbox.settle(ticket, Fate::Heard(0));
+    }
 }
 
 fn subscribe(

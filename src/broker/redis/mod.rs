@@ -43,8 +43,8 @@ struct Desk {
     own_channel: String,
     orders: SegQueue<Order>,
     order_bytes: AtomicU64,
-    /// Channels whose listening may have changed.
-    notes: SegQueue<String>,
+    /// Channels whose listening may have changed, and the tickets of who wants to know when it has.
+    notes: SegQueue<(String, Option<u64>)>,
     has_notes: AtomicBool,
     publisher: OnceLock<Thread>,
     is_publishing: AtomicBool,
@@ -169,13 +169,15 @@ impl Broker for RedisBroker {
         true
     }
 
-    fn note(&self, channel: String) {
+    fn note(&self, channel: String, ticket: Option<u64>) -> bool {
         // Where nobody listens, everything is looked at before somebody does.
-        if self.desk.is_listening.load(Ordering::Acquire) {
-            self.desk.notes.push(channel);
+        let is_listening = self.desk.is_listening.load(Ordering::Acquire);
+        if is_listening {
+            self.desk.notes.push((channel, ticket));
             self.desk.has_notes.store(true, Ordering::Release);
             self.desk.wake_publisher();
         }
+        is_listening
     }
 
     fn health(&self) -> Health {

@@ -168,7 +168,7 @@ impl Caller<'_> {
 /// What was gathered, as the answer to the call that asked for it.
 pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8> {
     let answer = match purpose {
-        Purpose::Presence { .. } | Purpose::Delivered { .. } => {
+        Purpose::Presence { .. } | Purpose::Delivered { .. } | Purpose::Reply(_) => {
             unreachable!("told on the gateway protocol")
         }
         Purpose::Sent(sent) => return told_sent(sent, gathered),

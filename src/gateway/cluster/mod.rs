@@ -139,7 +139,18 @@ impl Cluster {
 
     /// A worker has got its first member of a group, or lost its last.
     pub(super) fn note(&self, kind: Kind, name: &str) {
-        self.broker.note(self.channels.of(kind, name));
+        self.broker.note(self.channels.of(kind, name), None);
+    }
+
+    /// Has the worker of `asker` told once what other nodes publish to a group comes here; false where it does not come for now,
+    /// and nobody will tell.
+    pub(super) fn confirm(&self, kind: Kind, name: &str, asker: Asker) -> bool {
+        let ticket = self.tickets.open(asker);
+        let is_noted = self.broker.note(self.channels.of(kind, name), Some(ticket));
+        if !is_noted {
+            self.tickets.cancel(ticket);
+        }
+        is_noted
     }
 
     /// How the link to the others is.

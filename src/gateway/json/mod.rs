@@ -261,11 +261,14 @@ impl<'m> Call<'_, 'm> {
                 self.become_user(&wanted)?;
             }
         }
-        Object::new(self.reply, "registered")
-            .id(self.id)
-            .text("userId", &wanted)
-            .shown("connectionId", &self.connection)
-            .end();
+        let (id, connection) = (self.id, self.connection);
+        self.reply_once_heard(Kind::User, &wanted, |reply| {
+            Object::new(reply, "registered")
+                .id(id)
+                .text("userId", &wanted)
+                .shown("connectionId", &connection)
+                .end();
+        });
         Ok(())
     }
 
@@ -285,14 +288,15 @@ impl<'m> Call<'_, 'm> {
             Ok(_) => {}
             Err(_) => self.become_user(&grant.user)?,
         }
-        Object::new(self.reply, "authenticated")
-            .id(self.id)
-            .text("userId", &grant.user)
-            .text(
-                "expiresAt",
-                &timestamp::rfc3339(UNIX_EPOCH + grant.expires_at),
-            )
-            .end();
+        let id = self.id;
+        self.reply_once_heard(Kind::User, &grant.user, |reply| {
+            let expires_at = timestamp::rfc3339(UNIX_EPOCH + grant.expires_at);
+            Object::new(reply, "authenticated")
+                .id(id)
+                .text("userId", &grant.user)
+                .text("expiresAt", &expires_at)
+                .end();
+        });
         *self.bearer = Some(Box::new(Bearer::new(grant, self.now)));
         Ok(())
     }
@@ -309,8 +313,28 @@ impl<'m> Call<'_, 'm> {
         if join(self.peer, room, self.shard)? == Joined::New {
             log::debug!(room = room; "{} joined", self.connection);
         }
-        self.acknowledge_room(room);
+        if let Some(id) = self.id {
+            self.reply_once_heard(Kind::Room, room, |reply| {
+                Object::new(reply, "ack")
+                    .id(Some(id))
+                    .text("room", room)
+                    .end();
+            });
+        }
         Ok(())
+    }
+
+    /// Tells the client something that is true once other nodes know where it is.
+    fn reply_once_heard(&mut self, kind: Kind, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.shard.node.cluster().is_none() {
+            return write(self.reply);
+        }
+        let mut reply = Vec::new();
+        write(&mut reply);
+        let connection = self.connection.key;
+        if let Some(reply) = self.shard.reply_once_heard(connection, kind, name, reply) {
+            self.reply.extend_from_slice(&reply);
+        }
     }
 
     fn presence(&mut self, room: &str) -> Result<(), Refusal> {

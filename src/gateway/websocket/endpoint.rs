@@ -146,6 +146,17 @@ impl WebSocketStage {
         }
     }
 
+    /// What the client was to be told may be told now.
+    pub(in crate::gateway) fn on_reply(
+        &mut self,
+        reply: Vec<u8>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
+        if let Endpoint::Json(_) = self.endpoint {
+            self.reply(reply, cx);
+        }
+    }
+
     /// Does what the API asks for; whether that concerned this connection.
     pub(in crate::gateway) fn obey(
         &mut self,
