@@ -302,3 +302,91 @@ fn clusters_of_other_prefixes_do_not_hear_each_other() {
     assert_eq!(ann.ask(&chat("bob", "hello")), ack("hello", 0));
     bob.expect_silence();
 }
+
+fn list<'v>(value: &'v Value, of: &str) -> Vec<&'v str> {
+    let entries = value.as_array().expect("a list").iter();
+    entries
+        .map(|entry| entry[of].as_str().expect("a text"))
+        .collect()
+}
+
+#[test]
+fn rooms_and_users_are_known_to_all_nodes() {
+    let redis = Redis::start();
+    let cluster = cluster_of(3, &redis);
+    let mut ann = cluster.member(0, "ann");
+    let mut bobs = [cluster.member(1, "bob"), cluster.member(2, "bob")];
+    for member in [&mut ann].into_iter().chain(&mut bobs) {
+        member.join("harbour");
+    }
+    bobs[0].join("a");
+    bobs[1].join("z");
+    let told = ann.ask(&json!({ "type": "presence", "room": "harbour", "id": 1 }));
+    let users = json!(["ann", "bob"]);
+    assert_eq!(
+        told,
+        json!({ "type": "presence", "room": "harbour", "id": 1, "users": users })
+    );
+    for node in 0..3 {
+        let mut client = cluster.connect(node);
+        let (_, room) = look(&mut client, "/api/rooms/harbour");
+        let users =
+            json!([{ "userId": "ann", "connections": 1 }, { "userId": "bob", "connections": 2 }]);
+        assert_eq!(
+            room,
+            json!({ "room": "harbour", "connections": 3, "users": users })
+        );
+        let (_, user) = look(&mut client, "/api/users/bob");
+        assert_eq!(user["online"], true);
+        let ids = list(&user["connections"], "connectionId");
+        assert_eq!(ids.len(), 2, "{user}");
+        assert_ne!(ids[0], ids[1], "of two nodes");
+        let (_, rooms) = look(&mut client, "/api/rooms?limit=2");
+        assert_eq!(list(&rooms["rooms"], "room"), ["a", "harbour"]);
+        assert_eq!(rooms["rooms"][1]["connections"], 3);
+        assert_eq!(rooms["hasMore"], true);
+        let (_, rooms) = look(&mut client, "/api/rooms?after=harbour");
+        assert_eq!(list(&rooms["rooms"], "room"), ["z"]);
+        assert_eq!(rooms["hasMore"], false);
+        let (_, nobody) = look(&mut client, "/api/users/nobody");
+        assert_eq!(
+            nobody,
+            json!({ "userId": "nobody", "online": false, "connections": [] })
+        );
+    }
+}
+
+#[test]
+fn a_back_end_acts_on_users_and_connections_of_all_nodes() {
+    let redis = Redis::start();
+    let cluster = cluster_of(3, &redis);
+    let mut bobs = [cluster.member(1, "bob"), cluster.member(2, "bob")];
+    let mut client = cluster.connect(0);
+    let concerned = |connections: u64| json!({ "success": true, "connections": connections });
+    let bob_in_r = json!({ "userId": "bob", "room": "r" });
+    let (_, told) = call(&mut client, "/api/join", &bob_in_r);
+    assert_eq!(told, concerned(2));
+    for bob in &mut bobs {
+        let told = bob.ask(&json!({ "type": "presence", "room": "r" }));
+        assert_eq!(told["users"], json!(["bob"]));
+    }
+    let (_, user) = look(&mut client, "/api/users/bob");
+    let ids = list(&user["connections"], "connectionId");
+    let one = json!({ "connectionId": ids[0], "room": "r" });
+    let (_, told) = call(&mut client, "/api/leave", &one);
+    assert_eq!(told, concerned(1));
+    let (_, room) = look(&mut client, "/api/rooms/r");
+    assert_eq!(room["connections"], 1, "{room}");
+    let gone = json!({ "connectionId": "0123456789abcdef-0-0.0" });
+    let (_, told) = call(&mut client, "/api/disconnect", &gone);
+    assert_eq!(told, concerned(0), "a node that there is not");
+    let (_, told) = call(
+        &mut client,
+        "/api/disconnect",
+        &json!({ "userId": "bob", "code": 4000 }),
+    );
+    assert_eq!(told, concerned(2));
+    for mut bob in bobs {
+        bob.client.expect_close(4000);
+    }
+}

@@ -18,6 +18,11 @@ pub(super) fn answer<T: Transport>(
 ) {
     let part = match question {
         Question::UsersIn(room) => engine.shard().users_in(room),
+        Question::Rooms {
+            prefix,
+            after,
+            limit,
+        } => rooms(engine, prefix, after.as_deref(), *limit),
         Question::ConnectionsOf(user) => describe(engine, user),
         Question::Act(who, act) => {
             let keys = keys_of(engine, who);
@@ -34,6 +39,48 @@ pub(super) fn answer<T: Transport>(
         }
     };
     engine.shard().post(from, Mail::Answer { number, part });
+}
+
+/// Answers a question of another node: whatever the workers of this one say.
+pub(super) fn ask_for_node<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    origin: u64,
+    ticket: u64,
+    question: &Question,
+) {
+    let shard = engine.shard();
+    let workers = match question {
+        Question::UsersIn(room) => shard.workers_with(Kind::Room, room),
+        // Any worker knows the rooms of all.
+        Question::Rooms { .. } => vec![shard.worker],
+        Question::ConnectionsOf(user) => shard.workers_with(Kind::User, user),
+        Question::Act(who, _) => shard.workers_of(who),
+    };
+    let nobody = ConnKey {
+        index: u32::MAX,
+        generation: 0,
+    };
+    let purpose = Purpose::Node { origin, ticket };
+    let answered = shard.ask_all(nobody, &workers, None, question, purpose, &mut None);
+    if let (Some(answered), Some(cluster)) = (answered, shard.node.cluster()) {
+        cluster.reply(origin, ticket, &answered.gathered);
+    }
+}
+
+fn rooms<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Gathered {
+    let directory = engine.shard().hub.directory();
+    let (rooms, has_more) = directory.list(Kind::Room, prefix, after, limit);
+    let rooms = rooms.into_iter().map(|room| (room.name, room.members));
+    Gathered {
+        rooms: rooms.collect(),
+        has_more,
+        ..Gathered::default()
+    }
 }
 
 fn describe<T: Transport>(engine: &mut Engine<GatewaySession, T>, user: &Arc<str>) -> Gathered {
@@ -53,6 +100,8 @@ fn keys_of<T: Transport>(engine: &mut Engine<GatewaySession, T>, who: &Who) -> V
             members.map(|(_, key)| key).collect()
         }
         Who::Connection(connection) => vec![connection.key],
+        // Another node's.
+        Who::ConnectionAt(..) => Vec::new(),
     }
 }
 
@@ -81,6 +130,12 @@ pub(super) fn take<T: Transport>(
         engine.visit(connection, |session, cx| {
             session.on_delivered(id, &gathered, cx);
         });
+        return;
+    }
+    if let Purpose::Node { origin, ticket } = purpose {
+        if let Some(cluster) = engine.shard().node.cluster() {
+            cluster.reply(origin, ticket, &gathered);
+        }
         return;
     }
     if let Purpose::Reply(reply) = purpose {

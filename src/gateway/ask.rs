@@ -5,38 +5,52 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::api::Claim;
-use super::client::ClientAddress;
 use crate::id::{ConnKey, ConnectionId};
-use crate::websocket::close::CloseCode;
 
 /// Whom something is done to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Who {
     /// Every connection of a user.
     User(Arc<str>),
-    /// One connection.
-    Connection(ConnectionId),
+    /// One connection of this node.
+    Connection(#[serde(with = "as_text")] ConnectionId),
+    /// One connection of another node; never asked of another than this one.
+    #[serde(skip)]
+    ConnectionAt(u64, ConnectionId),
 }
 
 /// What is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Act {
     /// Joins a room.
     Join(Arc<str>),
     /// Leaves a room.
     Leave(Arc<str>),
     /// Is closed with a code and a reason.
-    Disconnect(CloseCode, Arc<str>),
+    Disconnect(u16, Arc<str>),
 }
 
 /// What one worker asks others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Question {
     /// Which users are in a room.
     UsersIn(Arc<str>),
+    /// Which rooms a node has: the first so many whose names begin with a text and come after another, by name.
+    Rooms {
+        /// The text.
+        prefix: String,
+        /// The other.
+        after: Option<String>,
+        /// So many.
+        limit: usize,
+    },
     /// Which connections a user has.
     ConnectionsOf(Arc<str>),
     /// How many connections that concerned, once it is done.
@@ -44,35 +58,48 @@ pub enum Question {
 }
 
 /// A connection, as the API tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Described {
-    pub(super) id: ConnectionId,
-    pub(super) client: ClientAddress,
+    pub(super) connection_id: String,
+    pub(super) address: String,
     pub(super) rooms: Vec<Arc<str>>,
 }
 
 /// What a worker answers, and what all answers come to.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Gathered {
     /// Users, each with the number of its connections that were meant.
     pub(super) users: BTreeMap<Arc<str>, u32>,
     pub(super) connections: Vec<Described>,
+    /// Rooms with their members.
+    pub(super) rooms: BTreeMap<Arc<str>, u32>,
+    /// Whether there are rooms behind those.
+    pub(super) has_more: bool,
     /// Connections that something was done to.
     pub(super) concerned: u32,
     /// Connections that each of several messages goes to.
+    #[serde(skip)]
     pub(super) delivered: Vec<u64>,
-    /// Nodes that got a message and did not say to how many connections.
+    /// Nodes that got a message or a question and did not answer.
+    #[serde(skip)]
     pub(super) unanswered: u32,
-    /// Whether a message may not have reached other nodes at all.
+    /// Whether it may not have reached other nodes at all.
+    #[serde(skip)]
     pub(super) is_unsent: bool,
 }
 
 impl Gathered {
-    fn add(&mut self, part: Self) {
+    pub(super) fn add(&mut self, part: Self) {
         for (user, connections) in part.users {
             *self.users.entry(user).or_default() += connections;
         }
         self.connections.extend(part.connections);
+        for (room, members) in part.rooms {
+            *self.rooms.entry(room).or_default() += members;
+        }
+        self.has_more |= part.has_more;
         self.concerned += part.concerned;
         for (index, delivered) in part.delivered.into_iter().enumerate() {
             self.count(index, delivered);
@@ -103,6 +130,8 @@ pub(super) enum Purpose {
         /// Of its message.
         id: Option<Box<str>>,
     },
+    /// `GET /api/rooms`, of so many.
+    Rooms(usize),
     /// `GET /api/rooms/{room}`.
     Room(Arc<str>),
     /// `GET /api/users/{id}`.
@@ -122,6 +151,13 @@ pub(super) enum Purpose {
     Sent(Sent),
     /// A client is told this once other nodes are heard.
     Reply(Vec<u8>),
+    /// Another node has asked, and knows its question by that ticket.
+    Node {
+        /// Which.
+        origin: u64,
+        /// As it knows it.
+        ticket: u64,
+    },
 }
 
 /// What a call of the API has sent.
@@ -252,6 +288,24 @@ impl Asks {
             claim,
             gathered,
         })
+    }
+}
+
+/// Names of connections, as people write them.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::id::ConnectionId;
+
+    pub(super) fn serialize<S: Serializer>(id: &ConnectionId, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<ConnectionId, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(|_| de::Error::custom("no connection"))
     }
 }
 

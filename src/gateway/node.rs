@@ -13,6 +13,7 @@ use super::session::{GatewaySession, Mail};
 use super::tally::Tally;
 use crate::buffer::Account;
 use crate::hub::Directory;
+use crate::id::ConnectionId;
 use crate::reactor::{Command, Mailbox};
 
 /// Bytes of publications on their way to the workers; from here on publishers are not read.
@@ -117,6 +118,14 @@ impl Node {
     /// What the process is called among others, as a number.
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The name of a connection for those outside: where there are other nodes, with this one's before it.
+    pub(super) fn shown(&self, id: ConnectionId) -> String {
+        match self.cluster() {
+            Some(_) => format!("{}-{id}", self.name),
+            None => id.to_string(),
+        }
     }
 
     /// Goes among others, once, before the workers run.

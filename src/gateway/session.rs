@@ -32,6 +32,15 @@ pub enum Mail {
         /// The question.
         question: Question,
     },
+    /// Another node wants to know something.
+    AskForNode {
+        /// Its number.
+        origin: u64,
+        /// What it knows the question by.
+        ticket: u64,
+        /// The question.
+        question: Question,
+    },
     /// A worker's part of the answer to a question of this one.
     Answer {
         /// What this worker calls the question.
@@ -138,8 +147,8 @@ impl GatewaySession {
             return None;
         };
         Some(Described {
-            id: cx.shard.id(cx.key),
-            client: self.entry.client,
+            connection_id: cx.shard.node.shown(cx.shard.id(cx.key)),
+            address: self.entry.client.to_string(),
             rooms: websocket.rooms(cx.shard),
         })
     }
@@ -271,6 +280,11 @@ impl Session for GatewaySession {
             } => {
                 answering::answer(engine, from, number, &question);
             }
+            Mail::AskForNode {
+                origin,
+                ticket,
+                question,
+            } => answering::ask_for_node(engine, origin, ticket, &question),
             Mail::Answer { number, part } => answering::take(engine, number, part),
             Mail::Configure(config) => {
                 engine.shard().configure(config);

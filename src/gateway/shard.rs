@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::api::Claim;
-use super::ask::{Asks, Gathered, Purpose, Question};
-use super::cluster::Asker;
+use super::ask::{Answered, Asks, Gathered, Purpose, Question, Who};
+use super::cluster::{Asker, Whom};
 use super::config::GatewayConfig;
 use super::json::message::Object;
 use super::node::Node;
@@ -292,54 +292,58 @@ impl Shard {
         self.hub.publish(publication, except);
     }
 
-    /// Asks every worker who of its users is in a room; the answer where that is this one alone. What the others say is told to
-    /// the session of `connection`.
+    /// Asks every worker and every node who of its users is in a room; the answer where that is this one alone. What the others
+    /// say is told to the session of `connection`.
     pub(super) fn ask_presence(
         &mut self,
         connection: ConnKey,
         audience: &Audience,
-        purpose: impl FnOnce() -> Purpose,
+        purpose: Purpose,
     ) -> Option<Gathered> {
-        let own = self.users_in(audience.name());
         let others: Vec<_> = audience.others(self.worker).collect();
-        if others.is_empty() {
-            return Some(own);
-        }
         let question = Question::UsersIn(Arc::clone(audience.name()));
-        let number = self
-            .asks
-            .open(connection, purpose(), None, others.len(), own);
-        for worker in others {
-            let mail = Mail::Ask {
-                from: self.worker,
-                number,
-                question: question.clone(),
-            };
-            self.post(worker, mail);
-        }
-        None
+        let whom = Some(Whom::Group(Kind::Room, audience.name()));
+        let own = self.users_in(audience.name());
+        let number = self.asks.begin_count(connection);
+        self.put(number, &others, whom, &question);
+        let answered = self.asks.end_count(number, purpose, None, own)?;
+        Some(answered.gathered)
     }
 
-    /// Asks workers for a call of the API, at least one: whatever there is to do happens between turns of sessions, here too.
-    pub(super) fn ask_workers(
+    /// Asks workers, and other nodes where there are some, for a call of the API: whatever there is to do happens between turns of
+    /// sessions, here too. The answer where there is nobody to ask.
+    pub(super) fn ask_all(
         &mut self,
         connection: ConnKey,
         workers: &[usize],
+        whom: Option<Whom<'_>>,
         question: &Question,
         purpose: Purpose,
-        claim: Option<Claim>,
-    ) {
+        claim: &mut Option<Claim>,
+    ) -> Option<Answered> {
+        let number = self.asks.begin_count(connection);
+        self.put(number, workers, whom, question);
+        let claim = claim.take_if(|_| self.asks.is_waiting(number));
         let nothing = Gathered::default();
-        let number = self
-            .asks
-            .open(connection, purpose, claim, workers.len(), nothing);
+        self.asks.end_count(number, purpose, claim, nothing)
+    }
+
+    /// Puts a question to workers, and to other nodes.
+    fn put(&mut self, number: u32, workers: &[usize], whom: Option<Whom<'_>>, question: &Question) {
         for &worker in workers {
+            self.asks.expect(number, true);
             let mail = Mail::Ask {
                 from: self.worker,
                 number,
                 question: question.clone(),
             };
             self.post(worker, mail);
+        }
+        let asker = self.asker(Some(number), 0);
+        let others = self.node.cluster().zip(whom).zip(asker);
+        if let Some(((cluster, whom), asker)) = others {
+            let is_taken = cluster.ask(whom, question, asker);
+            self.asks.expect(number, is_taken);
         }
     }
 
@@ -352,6 +356,19 @@ impl Shard {
     pub(super) fn workers_with(&self, kind: Kind, name: &str) -> Vec<usize> {
         let audience = self.hub.directory().find(kind, name);
         audience.map_or_else(Vec::new, |audience| audience.workers().collect())
+    }
+
+    /// The workers that have connections of that kind.
+    pub(super) fn workers_of(&self, who: &Who) -> Vec<usize> {
+        match who {
+            Who::User(user) => self.workers_with(Kind::User, user),
+            Who::Connection(connection) => {
+                let worker = usize::from(connection.worker);
+                let is_one = worker < self.workers();
+                is_one.then_some(worker).into_iter().collect()
+            }
+            Who::ConnectionAt(..) => Vec::new(),
+        }
     }
 
     /// The users of this worker who are in a room.

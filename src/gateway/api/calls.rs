@@ -6,7 +6,8 @@ use super::idempotency::Claim;
 use super::problem::Problem;
 use super::read::told;
 use super::route::Call;
-use crate::gateway::ask::{Act, Gathered, Purpose, Question, Who};
+use crate::gateway::ask::{Act, Purpose, Question, Who};
+use crate::gateway::cluster::Whom;
 use crate::gateway::name::check_name;
 use crate::gateway::shard::Shard;
 use crate::hub::Kind;
@@ -16,6 +17,8 @@ use crate::websocket::close::CloseCode;
 
 /// Characters of the reason of a Close frame: as many as fit where each is one byte. Of others as many go along as fit.
 const REASON_CHARS_MAX: usize = crate::limits::CLOSE_REASON_BYTES_MAX;
+/// Digits of the name of a node.
+const NODE_DIGITS: usize = 16;
 /// The id of no connection: there are not so many workers.
 const NOBODY: ConnectionId = ConnectionId {
     worker: u16::MAX,
@@ -114,32 +117,42 @@ impl Caller<'_> {
             return Err(Problem::new(422, detail));
         }
         let who = self.who(call.user_id.as_deref(), call.connection_id.as_deref())?;
-        let act = Act::Disconnect(code, reason.into());
+        let act = Act::Disconnect(code.0, reason.into());
         Ok(self.act(who, act, Purpose::Disconnected))
     }
 
-    /// Has every worker concerned act, this one too: sessions are acted on between their turns, not within another's.
+    /// Has every worker and node concerned act, this one too: sessions are acted on between their turns, not within another's.
     fn act(&mut self, who: Who, act: Act, purpose: Purpose) -> Done {
-        let workers = match &who {
-            Who::User(user) => self.shard.workers_with(Kind::User, user),
-            Who::Connection(connection) => {
-                let worker = usize::from(connection.worker);
-                let is_one = worker < self.shard.workers();
-                is_one.then_some(worker).into_iter().collect()
+        let workers = self.shard.workers_of(&who);
+        match who {
+            Who::User(user) => {
+                let question = Question::Act(Who::User(std::sync::Arc::clone(&user)), act);
+                let whom = Whom::Group(Kind::User, &user);
+                self.ask(&workers, Some(whom), &question, purpose)
             }
-        };
-        let question = Question::Act(who, act);
-        self.ask(&workers, &question, purpose)
+            Who::Connection(_) => self.ask(&workers, None, &Question::Act(who, act), purpose),
+            Who::ConnectionAt(node, connection) => {
+                let question = Question::Act(Who::Connection(connection), act);
+                self.ask(&[], Some(Whom::Node(node)), &question, purpose)
+            }
+        }
     }
 
-    pub(super) fn ask(&mut self, workers: &[usize], question: &Question, purpose: Purpose) -> Done {
-        if workers.is_empty() {
-            return Done::Now(told(&purpose, &Gathered::default()));
+    pub(super) fn ask(
+        &mut self,
+        workers: &[usize],
+        whom: Option<Whom<'_>>,
+        question: &Question,
+        purpose: Purpose,
+    ) -> Done {
+        let (connection, claim) = (self.connection, &mut self.claim);
+        let asked = self
+            .shard
+            .ask_all(connection, workers, whom, question, purpose, claim);
+        match asked {
+            Some(answered) => Done::Now(told(&answered.purpose, &answered.gathered)),
+            None => Done::Asked,
         }
-        let claim = self.claim.take();
-        self.shard
-            .ask_workers(self.connection, workers, question, purpose, claim);
-        Done::Asked
     }
 
     fn who(&self, user: Option<&str>, connection: Option<&str>) -> Result<Who, Problem> {
@@ -148,13 +161,34 @@ impl Caller<'_> {
                 self.check("userId", user)?;
                 Ok(Who::User(user.into()))
             }
-            (None, Some(connection)) => connection_of(connection)
-                .map(Who::Connection)
+            (None, Some(connection)) => self
+                .connection_of(connection)
                 .ok_or_else(|| Problem::new(422, "`connectionId` is not the id of a connection.")),
             _ => Err(Problem::new(
                 422,
                 "Either `userId` or `connectionId` is wanted.",
             )),
+        }
+    }
+
+    /// Whom the name of a connection names; `None` for what does not look like one.
+    fn connection_of(&self, name: &str) -> Option<Who> {
+        let node = name.split_at_checked(NODE_DIGITS).and_then(|(node, rest)| {
+            let is_node = node.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
+            let rest = rest.strip_prefix('-').filter(|_| is_node)?;
+            Some((u64::from_str_radix(node, 16).ok()?, rest))
+        });
+        match node {
+            None => connection_of(name).map(Who::Connection),
+            Some((node, rest)) => {
+                let connection = connection_of(rest)?;
+                let is_here = node == self.shard.node.number();
+                Some(if is_here {
+                    Who::Connection(connection)
+                } else {
+                    Who::ConnectionAt(node, connection)
+                })
+            }
         }
     }
 

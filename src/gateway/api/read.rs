@@ -8,8 +8,8 @@ use super::calls::{Caller, Done};
 use super::openapi;
 use super::route::{Call, ListQuery};
 use super::sending::told_sent;
-use crate::gateway::ask::{Described, Gathered, Purpose, Question};
-use crate::gateway::cluster::Cluster;
+use crate::gateway::ask::{Gathered, Purpose, Question};
+use crate::gateway::cluster::{Cluster, Whom};
 use crate::gateway::config::EndpointKind;
 use crate::gateway::tally::Limit;
 use crate::hub::Kind;
@@ -25,16 +25,28 @@ impl Caller<'_> {
             Call::Connections => self.connections(),
             Call::ConnectionStats => self.connection_stats(),
             Call::RedisInfo => self.redis_info(),
-            Call::Rooms(list) => self.rooms(list),
+            Call::Rooms(list) => return self.rooms(list),
             Call::Room(room) => {
                 let workers = self.shard.workers_with(Kind::Room, room);
                 let question = Question::UsersIn(room.as_str().into());
-                return self.ask(&workers, &question, Purpose::Room(room.as_str().into()));
+                let whom = Some(Whom::Group(Kind::Room, room));
+                return self.ask(
+                    &workers,
+                    whom,
+                    &question,
+                    Purpose::Room(room.as_str().into()),
+                );
             }
             Call::User(user) => {
                 let workers = self.shard.workers_with(Kind::User, user);
                 let question = Question::ConnectionsOf(user.as_str().into());
-                return self.ask(&workers, &question, Purpose::User(user.as_str().into()));
+                let whom = Some(Whom::Group(Kind::User, user));
+                return self.ask(
+                    &workers,
+                    whom,
+                    &question,
+                    Purpose::User(user.as_str().into()),
+                );
             }
             _ => unreachable!("calls that act have a body"),
         };
@@ -153,25 +165,37 @@ impl Caller<'_> {
         })
     }
 
-    fn rooms(&self, list: &ListQuery) -> Value {
-        let directory = self.shard.hub.directory();
-        let after = list.after.as_deref();
-        let (rooms, has_more) = directory.list(Kind::Room, &list.prefix, after, list.limit);
-        let rooms: Vec<_> = rooms
-            .iter()
-            .map(|room| json!({ "room": *room.name, "connections": room.members }))
-            .collect();
-        json!({ "rooms": rooms, "hasMore": has_more })
+    fn rooms(&mut self, list: &ListQuery) -> Done {
+        let question = Question::Rooms {
+            prefix: list.prefix.clone(),
+            after: list.after.clone(),
+            limit: list.limit,
+        };
+        // Who is in a room is in the protocol's one group of everyone, and so its node listens there.
+        let whom = Some(Whom::Group(Kind::Everyone, ""));
+        let own = [self.shard.worker];
+        self.ask(&own, whom, &question, Purpose::Rooms(list.limit))
     }
 }
 
 /// What was gathered, as the answer to the call that asked for it.
 pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8> {
-    let answer = match purpose {
-        Purpose::Presence { .. } | Purpose::Delivered { .. } | Purpose::Reply(_) => {
+    let mut answer = match purpose {
+        Purpose::Presence { .. }
+        | Purpose::Delivered { .. }
+        | Purpose::Reply(_)
+        | Purpose::Node { .. } => {
             unreachable!("told on the gateway protocol")
         }
         Purpose::Sent(sent) => return told_sent(sent, gathered),
+        Purpose::Rooms(limit) => {
+            let rooms = gathered.rooms.iter().take(*limit);
+            let rooms: Vec<_> = rooms
+                .map(|(room, members)| json!({ "room": **room, "connections": members }))
+                .collect();
+            let has_more = gathered.has_more || gathered.rooms.len() > *limit;
+            json!({ "rooms": rooms, "hasMore": has_more })
+        }
         Purpose::Room(room) => {
             let connections: u32 = gathered.users.values().sum();
             let users: Vec<_> = gathered
@@ -182,7 +206,7 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
             json!({ "room": **room, "connections": connections, "users": users })
         }
         Purpose::User(user) => {
-            let connections: Vec<_> = gathered.connections.iter().map(described).collect();
+            let connections = &gathered.connections;
             json!({
                 "userId": **user,
                 "online": !connections.is_empty(),
@@ -193,14 +217,16 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
             json!({ "success": true, "connections": gathered.concerned })
         }
     };
+    tell_missing(gathered, &mut answer);
     answer.to_string().into_bytes()
 }
 
-fn described(connection: &Described) -> Value {
-    let rooms: Vec<_> = connection.rooms.iter().map(|room| &**room).collect();
-    json!({
-        "connectionId": connection.id.to_string(),
-        "address": connection.client.to_string(),
-        "rooms": rooms,
-    })
+/// Says where an answer does not know of all nodes.
+pub(super) fn tell_missing(gathered: &Gathered, answer: &mut Value) {
+    if gathered.unanswered > 0 {
+        answer["unanswered"] = Value::from(gathered.unanswered);
+    }
+    if gathered.is_unsent {
+        answer["unsent"] = Value::from(true);
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Caller, Done, given, parsed};
 use super::problem::Problem;
+use super::read::tell_missing;
 use super::route::Call;
 use crate::gateway::ask::{Gathered, Purpose, Sent, SentEntry};
 use crate::hub::Kind;
@@ -278,12 +279,7 @@ pub(super) fn told_sent(sent: &Sent, gathered: &Gathered) -> Vec<u8> {
         let answer = answers.next().map(|(index, entry)| answer_to(index, entry));
         answer.unwrap_or(Value::Null)
     };
-    if gathered.unanswered > 0 {
-        whole["unanswered"] = Value::from(gathered.unanswered);
-    }
-    if gathered.is_unsent {
-        whole["unsent"] = Value::from(true);
-    }
+    tell_missing(gathered, &mut whole);
     whole.to_string().into_bytes()
 }
 

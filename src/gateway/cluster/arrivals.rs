@@ -78,20 +78,26 @@ impl Arrivals {
         let Some(node) = self.node.upgrade() else {
             return;
         };
-        let Outcome {
-            asker,
-            delivered,
-            unanswered,
-            is_unsent,
-        } = outcome;
-        let mut part = Gathered {
-            unanswered,
-            is_unsent,
-            ..Gathered::default()
-        };
-        part.deliver(asker.index, delivered);
+        let Outcome { asker, part } = outcome;
         let number = asker.number;
         send(&node, asker.worker, Mail::Answer { number, part });
+    }
+}
+
+/// Has a worker answer the question of another node. A question that is not understood is not answered: who asks is told that a
+/// node was silent.
+fn ask_here(node: &Node, origin: u64, ticket: u64, text: &[u8]) {
+    match serde_json::from_slice(text) {
+        Ok(question) => {
+            let mail = Mail::AskForNode {
+                origin,
+                ticket,
+                question,
+            };
+            // Whichever: it asks those that know.
+            send(node, ticket as usize % node.workers(), mail);
+        }
+        Err(error) => log::debug!("a question of another node means nothing here: {error}"),
     }
 }
 
@@ -132,6 +138,21 @@ impl Inbox for Arrivals {
                 None
             }
             Content::Answer { delivered } => self.tickets.answer(ticket, delivered),
+            // Who asks has asked its own workers besides.
+            Content::Question { .. } if origin == self.number => {
+                self.tickets.reply(ticket, Gathered::default())
+            }
+            Content::Question { text } => {
+                ask_here(&node, origin, ticket, text);
+                None
+            }
+            Content::Reply { text } => match serde_json::from_slice(text) {
+                Ok(part) => self.tickets.reply(ticket, part),
+                Err(error) => {
+                    log::debug!("a reply of another node means nothing here: {error}");
+                    None
+                }
+            },
         };
         if let Some(outcome) = outcome {
             self.tell(outcome);

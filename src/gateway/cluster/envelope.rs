@@ -11,6 +11,9 @@ const VERSION: u8 = 1;
 /// The second, of a publication and of an answer to one.
 const PUBLICATION: u8 = 1;
 const ANSWER: u8 = 2;
+/// Of a question, and of the reply to one.
+const QUESTION: u8 = 3;
+const REPLY: u8 = 4;
 /// Version, type, origin, ticket.
 const HEAD_BYTES: usize = 2 + 8 + 8;
 /// Kind of the group, kind of the message, length of the name.
@@ -38,6 +41,10 @@ pub(super) enum Content<'e> {
     },
     /// To the node that has published with that ticket: so many connections get it here.
     Answer { delivered: u32 },
+    /// Something that every node that gets it replies to, as JSON.
+    Question { text: &'e [u8] },
+    /// The reply, as JSON.
+    Reply { text: &'e [u8] },
 }
 
 impl<'e> Envelope<'e> {
@@ -67,7 +74,15 @@ impl<'e> Envelope<'e> {
                 bytes.extend_from_slice(&delivered.to_be_bytes());
                 bytes
             }
+            Content::Question { text } => self.json(QUESTION, text),
+            Content::Reply { text } => self.json(REPLY, text),
         }
+    }
+
+    fn json(&self, kind: u8, text: &[u8]) -> Vec<u8> {
+        let mut bytes = self.begin(kind, text.len());
+        bytes.extend_from_slice(text);
+        bytes
     }
 
     fn begin(&self, kind: u8, more: usize) -> Vec<u8> {
@@ -90,6 +105,8 @@ impl<'e> Envelope<'e> {
                 let delivered = u32::from_be_bytes(*delivered);
                 Content::Answer { delivered }
             }
+            (VERSION, QUESTION) => Content::Question { text: rest },
+            (VERSION, REPLY) => Content::Reply { text: rest },
             _ => return None,
         };
         Some(Self {
@@ -163,6 +180,11 @@ mod tests {
         assert_eq!(bytes[HEAD_BYTES..], [0, 0, 0, 77]);
         bytes.extend_from_slice(b"of the next version");
         assert_eq!(Envelope::decode(&bytes), Some(answer));
+        let text = br#"{"usersIn":"r"}"#;
+        for content in [Content::Question { text }, Content::Reply { text }] {
+            let envelope = Envelope { content, ..answer };
+            assert_eq!(Envelope::decode(&envelope.encode()), Some(envelope));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod tickets;
 
 use std::sync::Arc;
 
+use super::ask::{Gathered, Question};
 use super::node::Node;
 use crate::broker::{Broker, Health, Inbox};
 use crate::hub::Kind;
@@ -54,6 +55,15 @@ fn letter(kind: Kind) -> &'static str {
         Kind::User => "u",
         Kind::Room => "r",
     }
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whom<'w> {
+    /// The nodes that have members of a group.
+    Group(Kind, &'w str),
+    /// One.
+    Node(u64),
 }
 
 /// The way to the other nodes.
@@ -123,6 +133,34 @@ impl Cluster {
             origin: self.node,
             ticket,
             content,
+        };
+        let channel = self.channels.node(origin);
+        self.broker.publish(channel, envelope.encode(), None);
+    }
+
+    /// Asks the nodes that have members of a group, or where `node` is given that one; the worker of `asker` is told by mail what
+    /// they say. False where the question cannot leave, and nobody will tell.
+    pub(super) fn ask(&self, whom: Whom<'_>, question: &Question, asker: Asker) -> bool {
+        let channel = match whom {
+            Whom::Group(kind, name) => self.channels.of(kind, name),
+            Whom::Node(node) => self.channels.node(node),
+        };
+        let text = serde_json::to_vec(question).expect("questions are JSON");
+        let ticket = self.tickets.open(asker);
+        let is_taken = self.send(channel, Some(ticket), Content::Question { text: &text });
+        if !is_taken {
+            self.tickets.cancel(ticket);
+        }
+        is_taken
+    }
+
+    /// Replies to the question that the node `origin` knows by that ticket.
+    pub(super) fn reply(&self, origin: u64, ticket: u64, gathered: &Gathered) {
+        let text = serde_json::to_vec(gathered).expect("replies are JSON");
+        let envelope = Envelope {
+            origin: self.node,
+            ticket,
+            content: Content::Reply { text: &text },
         };
         let channel = self.channels.node(origin);
         self.broker.publish(channel, envelope.encode(), None);

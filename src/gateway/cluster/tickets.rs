@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::broker::Fate;
+use crate::gateway::ask::Gathered;
 use crate::limits::CLUSTER_ANSWER_TIMEOUT;
 
 /// Who wants to know, and of what.
@@ -20,15 +21,11 @@ pub(in crate::gateway) struct Asker {
 }
 
 /// What came of a publication at other nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) asker: Asker,
-    /// Connections that got it.
-    pub(super) delivered: u32,
-    /// Nodes that got it and did not say to how many connections.
-    pub(super) unanswered: u32,
-    /// Whether it may not have left this node.
-    pub(super) is_unsent: bool,
+    /// What the other nodes have said, and how many have not.
+    pub(super) part: Gathered,
 }
 
 #[derive(Debug)]
@@ -38,7 +35,7 @@ struct Ticket {
     /// Nodes that got it, this one among them where it listens: it answers itself.
     nodes: Option<u32>,
     answers: u32,
-    delivered: u32,
+    part: Gathered,
 }
 
 impl Ticket {
@@ -46,14 +43,14 @@ impl Ticket {
         self.nodes.is_some_and(|nodes| self.answers >= nodes)
     }
 
-    fn outcome(&self) -> Outcome {
+    fn outcome(self) -> Outcome {
+        let nodes = self.nodes.unwrap_or(0);
+        let mut part = self.part;
+        part.unanswered = nodes.saturating_sub(self.answers);
+        part.is_unsent = self.nodes.is_none();
         Outcome {
             asker: self.asker,
-            delivered: self.delivered,
-            unanswered: self
-                .nodes
-                .map_or(0, |nodes| nodes.saturating_sub(self.answers)),
-            is_unsent: self.nodes.is_none(),
+            part,
         }
     }
 }
@@ -79,7 +76,7 @@ impl Tickets {
             since: Instant::now(),
             nodes: None,
             answers: 0,
-            delivered: 0,
+            part: Gathered::default(),
         };
         open.tickets.insert(number, ticket);
         number
@@ -101,11 +98,21 @@ impl Tickets {
         })
     }
 
-    /// A node tells how many of its connections got it.
+    /// A node tells to how many of its connections it went.
     pub(super) fn answer(&self, number: u64, delivered: u32) -> Option<Outcome> {
         self.change(number, |ticket| {
+            let index = ticket.asker.index;
             ticket.answers += 1;
-            ticket.delivered = ticket.delivered.saturating_add(delivered);
+            ticket.part.deliver(index, delivered);
+            ticket.is_complete()
+        })
+    }
+
+    /// A node answers a question.
+    pub(super) fn reply(&self, number: u64, part: Gathered) -> Option<Outcome> {
+        self.change(number, |ticket| {
+            ticket.answers += 1;
+            ticket.part.add(part);
             ticket.is_complete()
         })
     }
@@ -116,7 +123,7 @@ impl Tickets {
         if !change(ticket) {
             return None;
         }
-        open.tickets.remove(&number).map(|ticket| ticket.outcome())
+        open.tickets.remove(&number).map(Ticket::outcome)
     }
 
     /// Those that have waited long enough at `now`.
@@ -140,39 +147,41 @@ mod tests {
     const ASKER: Asker = Asker {
         worker: 1,
         number: 2,
-        index: 3,
+        index: 1,
     };
-    const WHOLE: Outcome = Outcome {
-        asker: ASKER,
-        delivered: 5,
-        unanswered: 0,
-        is_unsent: false,
-    };
+
+    fn outcome(delivered: Option<u64>, unanswered: u32, is_unsent: bool) -> Outcome {
+        let delivered = delivered.map_or_else(Vec::new, |count| vec![0, count]);
+        Outcome {
+            asker: ASKER,
+            part: Gathered {
+                delivered,
+                unanswered,
+                is_unsent,
+                ..Gathered::default()
+            },
+        }
+    }
 
     #[test]
     fn all_nodes_that_listened_are_waited_for_in_any_order() {
         let tickets = Tickets::default();
+        let whole = Some(outcome(Some(5), 0, false));
         let first = tickets.open(ASKER);
         assert_eq!(tickets.settle(first, Fate::Heard(2)), None);
         assert_eq!(tickets.answer(first, 5), None);
-        assert_eq!(tickets.answer(first, 0), Some(WHOLE));
+        assert_eq!(tickets.answer(first, 0), whole);
         assert_eq!(tickets.answer(first, 9), None, "it is over");
         let second = tickets.open(ASKER);
         assert_eq!(tickets.answer(second, 2), None);
-        assert_eq!(tickets.answer(second, 3), None);
-        assert_eq!(tickets.settle(second, Fate::Heard(2)), Some(WHOLE));
+        assert_eq!(tickets.reply(second, outcome(Some(3), 0, false).part), None);
+        assert_eq!(tickets.settle(second, Fate::Heard(2)), whole);
         let nobody = tickets.open(ASKER);
-        let nothing = Outcome {
-            delivered: 0,
-            ..WHOLE
-        };
-        assert_eq!(tickets.settle(nobody, Fate::Heard(0)), Some(nothing));
+        let nothing = Some(outcome(None, 0, false));
+        assert_eq!(tickets.settle(nobody, Fate::Heard(0)), nothing);
         let unsent = tickets.open(ASKER);
-        let lost = Outcome {
-            is_unsent: true,
-            ..nothing
-        };
-        assert_eq!(tickets.settle(unsent, Fate::Unsent), Some(lost));
+        let lost = Some(outcome(None, 0, true));
+        assert_eq!(tickets.settle(unsent, Fate::Unsent), lost);
         let cancelled = tickets.open(ASKER);
         tickets.cancel(cancelled);
         assert!(tickets.lock().tickets.is_empty());
@@ -185,12 +194,8 @@ mod tests {
         tickets.settle(asked, Fate::Heard(3));
         tickets.answer(asked, 5);
         assert_eq!(tickets.expire(Instant::now()), []);
-        let expected = Outcome {
-            unanswered: 2,
-            ..WHOLE
-        };
         let later = Instant::now() + CLUSTER_ANSWER_TIMEOUT;
-        assert_eq!(tickets.expire(later), [expected]);
+        assert_eq!(tickets.expire(later), [outcome(Some(5), 2, false)]);
         assert_eq!(tickets.expire(later), []);
     }
 }

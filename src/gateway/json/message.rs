@@ -1,8 +1,5 @@
 //! What the server says on the gateway protocol.
 
-use std::fmt;
-use std::io::Write as _;
-
 use super::refusal::Refusal;
 use super::request::Id;
 
@@ -29,18 +26,6 @@ impl<'o> Object<'o> {
     pub(in crate::gateway) fn json(mut self, name: &'static str, value: &str) -> Self {
         self.name(name);
         self.out.extend_from_slice(value.as_bytes());
-        self
-    }
-
-    pub(in crate::gateway) fn shown(
-        mut self,
-        name: &'static str,
-        value: &dyn fmt::Display,
-    ) -> Self {
-        self.name(name);
-        self.out.push(b'"');
-        write!(self.out, "{value}").expect("memory takes it");
-        self.out.push(b'"');
         self
     }
 
@@ -112,12 +97,11 @@ mod tests {
             .json("data", "{\"x\":[1]}")
             .number("delivered", 3)
             .texts("users", ["u", "v\n"].into_iter())
-            .shown("connectionId", &"0-1.2")
             .end();
         let value: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         let expected = serde_json::json!({
             "type": "message", "id": "7", "room": "a\"b\\\u{1}\u{2028}", "data": { "x": [1] },
-            "delivered": 3, "users": ["u", "v\n"], "connectionId": "0-1.2",
+            "delivered": 3, "users": ["u", "v\n"],
         });
         assert_eq!(value, expected);
     }

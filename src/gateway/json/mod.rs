@@ -117,26 +117,16 @@ impl JsonEndpoint {
 
     /// Tells who is in a room.
     pub(super) fn tell_presence(room: &str, id: Id<'_>, gathered: &Gathered, reply: &mut Vec<u8>) {
-        Object::new(reply, "presence")
-            .id(id)
-            .text("room", room)
-            .texts("users", gathered.users.keys().map(|user| &**user))
-            .end();
+        let presence = Object::new(reply, "presence").id(id).text("room", room);
+        let users = gathered.users.keys().map(|user| &**user);
+        with_missing(gathered, presence.texts("users", users)).end();
     }
 
     /// Tells to how many connections a message goes.
     pub(super) fn acknowledge(id: Id<'_>, gathered: &Gathered, reply: &mut Vec<u8>) {
         let delivered = gathered.delivered.first().copied().unwrap_or(0);
-        let mut ack = Object::new(reply, "ack")
-            .id(id)
-            .number("delivered", delivered);
-        if gathered.unanswered > 0 {
-            ack = ack.number("unanswered", u64::from(gathered.unanswered));
-        }
-        if gathered.is_unsent {
-            ack = ack.json("unsent", "true");
-        }
-        ack.end();
+        let ack = Object::new(reply, "ack").id(id);
+        with_missing(gathered, ack.number("delivered", delivered)).end();
     }
 
     /// The connection goes to another worker, and takes its groups along.
@@ -161,6 +151,17 @@ impl JsonEndpoint {
     pub(super) fn on_binary(reply: &mut Vec<u8>) {
         write_refusal(&Refusal::Binary, None, reply);
     }
+}
+
+/// Says where an answer does not know of all nodes.
+fn with_missing<'o>(gathered: &Gathered, mut object: Object<'o>) -> Object<'o> {
+    if gathered.unanswered > 0 {
+        object = object.number("unanswered", u64::from(gathered.unanswered));
+    }
+    if gathered.is_unsent {
+        object = object.json("unsent", "true");
+    }
+    object
 }
 
 /// Gives a connection to a user.
@@ -261,12 +262,13 @@ impl<'m> Call<'_, 'm> {
                 self.become_user(&wanted)?;
             }
         }
-        let (id, connection) = (self.id, self.connection);
+        let id = self.id;
+        let connection = self.shard.node.shown(self.connection);
         self.reply_once_heard(Kind::User, &wanted, |reply| {
             Object::new(reply, "registered")
                 .id(id)
                 .text("userId", &wanted)
-                .shown("connectionId", &connection)
+                .text("connectionId", &connection)
                 .end();
         });
         Ok(())
@@ -346,7 +348,7 @@ impl<'m> Call<'_, 'm> {
             return Err(Refusal::NotAMember);
         };
         let id = self.id;
-        let purpose = || Purpose::Presence {
+        let purpose = Purpose::Presence {
             room: Arc::from(room),
             id: id.map(Box::from),
         };

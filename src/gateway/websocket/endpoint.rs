@@ -12,6 +12,7 @@ use crate::gateway::shard::Shard;
 use crate::hub::{Encoding, Kind, PeerId};
 use crate::id::ConnKey;
 use crate::reactor::{CloseReason, Context};
+use crate::websocket::close::CloseCode;
 use crate::websocket::protocol::{MessageKind, Protocol};
 
 /// What answers the messages.
@@ -171,7 +172,7 @@ impl WebSocketStage {
             (Act::Disconnect(..), Endpoint::Gone) | (Act::Join(_) | Act::Leave(_), _) => false,
             (Act::Disconnect(code, reason), _) => {
                 self.say_goodbye(
-                    CloseReason::server(*code, "an API call closed it"),
+                    CloseReason::server(CloseCode(*code), "an API call closed it"),
                     reason,
                     cx,
                 );
