@@ -33,6 +33,9 @@ pub trait Inbox: Send + Sync + fmt::Debug {
     /// The link is back: what others have published meanwhile never came.
     fn missed(&self);
 
+    /// Publications of this node have been dropped, and the link is good again: others may be told.
+    fn dropped(&self);
+
     /// Time has passed.
     fn tick(&self);
 }

@@ -50,6 +50,8 @@ struct Desk {
     is_publishing: AtomicBool,
     is_listening: AtomicBool,
     is_stopping: AtomicBool,
+    /// Something was dropped that the others have not been told of.
+    has_dropped: AtomicBool,
     queued: AtomicU64,
     published: AtomicU64,
     dropped: AtomicU64,
@@ -123,6 +125,7 @@ impl RedisBroker {
             is_publishing: AtomicBool::new(false),
             is_listening: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
+            has_dropped: AtomicBool::new(false),
             queued: AtomicU64::new(0),
             published: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -156,7 +159,7 @@ impl Broker for RedisBroker {
         let waiting = desk.order_bytes.fetch_add(len, Ordering::Relaxed);
         if waiting > BROKER_QUEUE_BYTES_MAX || !desk.is_publishing.load(Ordering::Acquire) {
             desk.order_bytes.fetch_sub(len, Ordering::Relaxed);
-            desk.dropped.fetch_add(1, Ordering::Relaxed);
+            desk.count_dropped();
             return false;
         }
         desk.queued.fetch_add(1, Ordering::Relaxed);
@@ -214,8 +217,13 @@ impl Desk {
         self.is_stopping.load(Ordering::Acquire)
     }
 
-    fn drop_order(&self, order: &Order) {
+    fn count_dropped(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.has_dropped.store(true, Ordering::Release);
+    }
+
+    fn drop_order(&self, order: &Order) {
+        self.count_dropped();
         if let Some(ticket) = order.ticket {
             self.inbox.settle(ticket, Fate::Unsent);
         }

@@ -65,6 +65,9 @@ fn publish(mut connection: Connection, desk: &Desk) -> Result<(), RedisError> {
         if !desk.is_publishing.load(Ordering::Relaxed) {
             desk.is_publishing.store(true, Ordering::Release);
         }
+        if desk.has_dropped.swap(false, Ordering::AcqRel) {
+            desk.inbox.dropped();
+        }
         if beats {
             beat_at = Some(Instant::now());
         }

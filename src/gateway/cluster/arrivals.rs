@@ -137,6 +137,12 @@ impl Inbox for Arrivals {
                 }
                 None
             }
+            Content::Gap => {
+                if origin != self.number {
+                    self.missed();
+                }
+                None
+            }
             Content::Answer { delivered } => self.tickets.answer(ticket, delivered),
             // Who asks has asked its own workers besides.
             Content::Question { .. } if origin == self.number => {
@@ -192,6 +198,13 @@ impl Inbox for Arrivals {
             let mut text = Vec::new();
             Object::new(&mut text, "gap").end();
             self.deliver(&node, Kind::Everyone, "", MessageKind::Text, &text);
+        }
+    }
+
+    fn dropped(&self) {
+        let node = self.node.upgrade();
+        if let Some(cluster) = node.as_ref().and_then(|node| node.cluster()) {
+            cluster.tell_gap();
         }
     }
 

@@ -14,6 +14,8 @@ const ANSWER: u8 = 2;
 /// Of a question, and of the reply to one.
 const QUESTION: u8 = 3;
 const REPLY: u8 = 4;
+/// Of a gap.
+const GAP: u8 = 5;
 /// Version, type, origin, ticket.
 const HEAD_BYTES: usize = 2 + 8 + 8;
 /// Kind of the group, kind of the message, length of the name.
@@ -45,6 +47,8 @@ pub(super) enum Content<'e> {
     Question { text: &'e [u8] },
     /// The reply, as JSON.
     Reply { text: &'e [u8] },
+    /// Publications of the node were lost on the way.
+    Gap,
 }
 
 impl<'e> Envelope<'e> {
@@ -76,6 +80,7 @@ impl<'e> Envelope<'e> {
             }
             Content::Question { text } => self.json(QUESTION, text),
             Content::Reply { text } => self.json(REPLY, text),
+            Content::Gap => self.begin(GAP, 0),
         }
     }
 
@@ -107,6 +112,7 @@ impl<'e> Envelope<'e> {
             }
             (VERSION, QUESTION) => Content::Question { text: rest },
             (VERSION, REPLY) => Content::Reply { text: rest },
+            (VERSION, GAP) => Content::Gap,
             _ => return None,
         };
         Some(Self {
@@ -181,7 +187,11 @@ mod tests {
         bytes.extend_from_slice(b"of the next version");
         assert_eq!(Envelope::decode(&bytes), Some(answer));
         let text = br#"{"usersIn":"r"}"#;
-        for content in [Content::Question { text }, Content::Reply { text }] {
+        for content in [
+            Content::Question { text },
+            Content::Reply { text },
+            Content::Gap,
+        ] {
             let envelope = Envelope { content, ..answer };
             assert_eq!(Envelope::decode(&envelope.encode()), Some(envelope));
         }

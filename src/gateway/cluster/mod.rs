@@ -166,6 +166,12 @@ impl Cluster {
         self.broker.publish(channel, envelope.encode(), None);
     }
 
+    /// Tells the other nodes that publications of this one were lost on the way to them.
+    fn tell_gap(&self) {
+        let channel = self.channels.of(Kind::Everyone, "");
+        self.send(channel, None, Content::Gap);
+    }
+
     fn send(&self, channel: String, ticket: Option<u64>, content: Content<'_>) -> bool {
         let envelope = Envelope {
             origin: self.node,
