@@ -366,6 +366,13 @@ fn rooms_and_users_are_known_to_all_nodes() {
         let (_, rooms) = look(&mut client, "/api/rooms?after=harbour");
         assert_eq!(list(&rooms["rooms"], "room"), ["z"]);
         assert_eq!(rooms["hasMore"], false);
+        let (_, info) = look(&mut client, "/api/redis-info");
+        let nodes = info["processUsers"].as_object().expect("an object");
+        assert_eq!(nodes.len(), 3, "{info}");
+        assert!(nodes.values().all(|users| users == 1), "{info}");
+        let bobs = info["userProcesses"]["bob"].as_array();
+        assert_eq!(bobs.map(Vec::len), Some(2), "{info}");
+        assert_eq!(info["redis"]["listening"], true);
         let (_, nobody) = look(&mut client, "/api/users/nobody");
         assert_eq!(
             nobody,

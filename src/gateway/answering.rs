@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::api;
-use super::ask::{Answered, Gathered, Purpose, Question, Who};
+use super::ask::{Answered, Gathered, NodeReport, Purpose, Question, Who};
 use super::session::{GatewaySession, Mail};
 use crate::hub::Kind;
 use crate::id::ConnKey;
 use crate::reactor::{Engine, Transport};
+
+/// Users that a node names.
+const REPORT_USERS_MAX: usize = 1_000;
 
 /// Answers a question of the worker `from`, which calls it `number`.
 pub(super) fn answer<T: Transport>(
@@ -23,6 +26,7 @@ pub(super) fn answer<T: Transport>(
             after,
             limit,
         } => rooms(engine, prefix, after.as_deref(), *limit),
+        Question::Node => report(engine),
         Question::ConnectionsOf(user) => describe(engine, user),
         Question::Act(who, act) => {
             let keys = keys_of(engine, who);
@@ -38,6 +42,7 @@ pub(super) fn answer<T: Transport>(
             }
         }
     };
+    let part = Box::new(part);
     engine.shard().post(from, Mail::Answer { number, part });
 }
 
@@ -51,8 +56,8 @@ pub(super) fn ask_for_node<T: Transport>(
     let shard = engine.shard();
     let workers = match question {
         Question::UsersIn(room) => shard.workers_with(Kind::Room, room),
-        // Any worker knows the rooms of all.
-        Question::Rooms { .. } => vec![shard.worker],
+        // Any worker knows the rooms and users of all.
+        Question::Rooms { .. } | Question::Node => vec![shard.worker],
         Question::ConnectionsOf(user) => shard.workers_with(Kind::User, user),
         Question::Act(who, _) => shard.workers_of(who),
     };
@@ -79,6 +84,20 @@ fn rooms<T: Transport>(
     Gathered {
         rooms: rooms.collect(),
         has_more,
+        ..Gathered::default()
+    }
+}
+
+fn report<T: Transport>(engine: &mut Engine<GatewaySession, T>) -> Gathered {
+    let shard = engine.shard();
+    let directory = shard.hub.directory();
+    let (names, _) = directory.list(Kind::User, "", None, REPORT_USERS_MAX);
+    let report = NodeReport {
+        users: directory.len(Kind::User),
+        names: names.into_iter().map(|user| user.name).collect(),
+    };
+    Gathered {
+        nodes: [(shard.node.name().to_owned(), report)].into(),
         ..Gathered::default()
     }
 }

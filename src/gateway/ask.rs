@@ -51,6 +51,8 @@ pub enum Question {
         /// So many.
         limit: usize,
     },
+    /// Who is at a node.
+    Node,
     /// Which connections a user has.
     ConnectionsOf(Arc<str>),
     /// How many connections that concerned, once it is done.
@@ -66,6 +68,16 @@ pub(super) struct Described {
     pub(super) rooms: Vec<Arc<str>>,
 }
 
+/// A node, as others tell it.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NodeReport {
+    /// How many users have a connection there.
+    pub(super) users: usize,
+    /// The first of them by name.
+    pub(super) names: Vec<Arc<str>>,
+}
+
 /// What a worker answers, and what all answers come to.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -75,6 +87,8 @@ pub struct Gathered {
     pub(super) connections: Vec<Described>,
     /// Rooms with their members.
     pub(super) rooms: BTreeMap<Arc<str>, u32>,
+    /// Nodes by their names.
+    pub(super) nodes: BTreeMap<String, NodeReport>,
     /// Whether there are rooms behind those.
     pub(super) has_more: bool,
     /// Connections that something was done to.
@@ -99,6 +113,7 @@ impl Gathered {
         for (room, members) in part.rooms {
             *self.rooms.entry(room).or_default() += members;
         }
+        self.nodes.extend(part.nodes);
         self.has_more |= part.has_more;
         self.concerned += part.concerned;
         for (index, delivered) in part.delivered.into_iter().enumerate() {
@@ -132,6 +147,8 @@ pub(super) enum Purpose {
     },
     /// `GET /api/rooms`, of so many.
     Rooms(usize),
+    /// `GET /api/redis-info`.
+    Nodes(serde_json::Value),
     /// `GET /api/rooms/{room}`.
     Room(Arc<str>),
     /// `GET /api/users/{id}`.

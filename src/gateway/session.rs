@@ -46,7 +46,7 @@ pub enum Mail {
         /// What this worker calls the question.
         number: u32,
         /// What there is at the other.
-        part: Gathered,
+        part: Box<Gathered>,
     },
     /// Other settings from now on.
     Configure(Arc<GatewayConfig>),
@@ -285,7 +285,7 @@ impl Session for GatewaySession {
                 ticket,
                 question,
             } => answering::ask_for_node(engine, origin, ticket, &question),
-            Mail::Answer { number, part } => answering::take(engine, number, part),
+            Mail::Answer { number, part } => answering::take(engine, number, *part),
             Mail::Configure(config) => {
                 engine.shard().configure(config);
                 for key in engine.open_keys() {

@@ -359,10 +359,10 @@ fn a_call_that_waits_for_other_workers_is_answered_before_the_server_goes() {
     bench.engine.visit(caller.key, GatewaySession::on_drain);
     bench.turn();
     assert!(!caller.is_ended(), "the answer is still to come");
-    let part = ask::Gathered {
+    let part = Box::new(ask::Gathered {
         users: [("eve".into(), 1)].into(),
         ..ask::Gathered::default()
-    };
+    });
     bench.engine.deliver(Mail::Answer { number: 0, part });
     bench.turn();
     let told = String::from_utf8(caller.take()).expect("text");

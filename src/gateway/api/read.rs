@@ -1,5 +1,7 @@
 //! The calls that read, and what workers have gathered as the API tells it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::VERSION;
@@ -24,7 +26,7 @@ impl Caller<'_> {
             Call::Status => self.status(),
             Call::Connections => self.connections(),
             Call::ConnectionStats => self.connection_stats(),
-            Call::RedisInfo => self.redis_info(),
+            Call::RedisInfo => return self.redis_info(),
             Call::Rooms(list) => return self.rooms(list),
             Call::Room(room) => {
                 let workers = self.shard.workers_with(Kind::Room, room);
@@ -141,8 +143,8 @@ impl Caller<'_> {
         })
     }
 
-    fn redis_info(&self) -> Value {
-        let directory = self.shard.hub.directory();
+    fn redis_info(&mut self) -> Done {
+        let local = self.shard.node.admission.admitted();
         let redis = match self.shard.node.cluster().map(Cluster::health) {
             None => json!({ "enabled": false }),
             Some(health) => json!({
@@ -156,13 +158,14 @@ impl Caller<'_> {
                 "dropped": health.dropped,
             }),
         };
-        json!({
+        let info = json!({
             "processId": self.shard.node.name(),
-            "userProcesses": {},
-            "processUsers": { self.shard.node.name(): directory.len(Kind::User) },
-            "localConnections": self.shard.node.admission.admitted(),
+            "localConnections": local,
             "redis": redis,
-        })
+        });
+        let own = [self.shard.worker];
+        let purpose = Purpose::Nodes(info);
+        self.ask(&own, Some(Whom::Everywhere), &Question::Node, purpose)
     }
 
     fn rooms(&mut self, list: &ListQuery) -> Done {
@@ -188,6 +191,20 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
             unreachable!("told on the gateway protocol")
         }
         Purpose::Sent(sent) => return told_sent(sent, gathered),
+        Purpose::Nodes(info) => {
+            let mut processes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for (node, report) in &gathered.nodes {
+                for user in &report.names {
+                    processes.entry(user).or_default().push(node);
+                }
+            }
+            let users = gathered.nodes.iter();
+            let users: BTreeMap<_, _> = users.map(|(node, report)| (node, report.users)).collect();
+            let mut answer = info.clone();
+            answer["userProcesses"] = json!(processes);
+            answer["processUsers"] = json!(users);
+            answer
+        }
         Purpose::Rooms(limit) => {
             let rooms = gathered.rooms.iter().take(*limit);
             let rooms: Vec<_> = rooms

@@ -80,6 +80,7 @@ impl Arrivals {
         };
         let Outcome { asker, part } = outcome;
         let number = asker.number;
+        let part = Box::new(part);
         send(&node, asker.worker, Mail::Answer { number, part });
     }
 }
@@ -172,6 +173,9 @@ impl Inbox for Arrivals {
     }
 
     fn listens_to(&self, channel: &str) -> bool {
+        if channel == self.channels.nodes() {
+            return true;
+        }
         let group = self.channels.group(channel);
         let node = self.node.upgrade();
         group
@@ -187,9 +191,8 @@ impl Inbox for Arrivals {
             let names = node.directory().names(kind);
             names.into_iter().map(move |name| (kind, name))
         });
-        names
-            .map(|(kind, name)| self.channels.of(kind, &name))
-            .collect()
+        let groups = names.map(|(kind, name)| self.channels.of(kind, &name));
+        groups.chain([self.channels.nodes()]).collect()
     }
 
     /// Everyone is told that something may be missing.

@@ -40,6 +40,11 @@ impl Channels {
         Some((kind, name))
     }
 
+    /// That of all nodes.
+    fn nodes(&self) -> String {
+        format!("{}:n", self.prefix)
+    }
+
     /// That of one node.
     fn node(&self, node: u64) -> String {
         format!("{}:n:{node:016x}", self.prefix)
@@ -64,6 +69,8 @@ pub(super) enum Whom<'w> {
     Group(Kind, &'w str),
     /// One.
     Node(u64),
+    /// All.
+    Everywhere,
 }
 
 /// The way to the other nodes.
@@ -144,6 +151,7 @@ impl Cluster {
         let channel = match whom {
             Whom::Group(kind, name) => self.channels.of(kind, name),
             Whom::Node(node) => self.channels.node(node),
+            Whom::Everywhere => self.channels.nodes(),
         };
         let text = serde_json::to_vec(question).expect("questions are JSON");
         let ticket = self.tickets.open(asker);
