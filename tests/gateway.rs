@@ -5,7 +5,7 @@ mod common;
 use common::DEADLINE;
 use common::eventually;
 use common::frame;
-use common::gateway::{Member, builder, look, on_one_and_on_three};
+use common::gateway::{Member, builder, call, look, on_one_and_on_three};
 use serde_json::{Value, json};
 
 fn error(told: &Value) -> &str {
@@ -224,6 +224,39 @@ fn what_cannot_be_followed_is_refused_and_the_connection_stays() {
     eventually("the place is free", || {
         second.ask(&json!({ "type": "register", "userId": "ann" }))["type"] == "registered"
     });
+}
+
+#[test]
+fn whatever_is_over_a_limit_is_counted() {
+    let server = builder(1)
+        .env("MAX_NAME_LENGTH", 8)
+        .env("MAX_ROOMS_PER_CONNECTION", 1)
+        .env("MAX_CONNECTIONS_PER_USER", 1)
+        .start();
+    let mut ann = Member::of(&server, "ann");
+    ann.join("a");
+    ann.ask(&json!({ "type": "join", "room": "b" }));
+    ann.ask(&json!({ "type": "join", "room": "123456789" }));
+    Member::connect(&server).ask(&json!({ "type": "register", "userId": "ann" }));
+    let mut client = server.connect();
+    let (_, told) = call(
+        &mut client,
+        "/api/join",
+        &json!({ "userId": "ann", "room": "b" }),
+    );
+    assert_eq!(told["connections"], 0);
+    let long = json!({ "userId": "123456789", "event": "e" });
+    assert_eq!(call(&mut client, "/api/message", &long).0, 422);
+    let (_, stats) = look(&mut client, "/api/stats/connections");
+    let limits = &stats["limitsReached"];
+    for (limit, times) in [
+        ("roomsOfConnection", 2),
+        ("connectionsOfUser", 1),
+        ("nameLength", 2),
+        ("messageRate", 0),
+    ] {
+        assert_eq!(limits[limit], times, "{limit}: {limits}");
+    }
 }
 
 #[test]

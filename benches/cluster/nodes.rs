@@ -3,63 +3,26 @@
 #[path = "../gateway/peers.rs"]
 #[allow(dead_code, reason = "the other bench needs more of it")]
 mod peers;
+#[path = "../gateway/server.rs"]
+#[allow(dead_code, reason = "the other bench needs more of it")]
+mod server;
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::{DATA, Measured, Plan, measured};
 use peers::{Peers, text};
+use server::Server;
 
 /// Messages that may be on their way at one time.
 const WINDOW: u64 = 4_000;
 /// Messages of one write.
 const BURST: u64 = 200;
 
-struct Node {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Node {
-    fn start(redis: u16) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .current_dir(env!("CARGO_TARGET_TMPDIR"))
-            .env_clear()
-            .env("PORT", "0")
-            .env("WORKERS", "1")
-            .env("REDIS_ENABLED", "on")
-            .env("REDIS_URL", format!("redis://127.0.0.1:{redis}"))
-            .env("HEARTBEAT_INTERVAL", "0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let address = lines
-            .find_map(|line| {
-                let line = line.expect("text");
-                let told = line.split_once("listening on http://")?.1;
-                told.split_whitespace().next()?.parse().ok()
-            })
-            .expect("the server says where it listens");
-        thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 pub(crate) fn measure(plan: &Plan, redis: u16) -> Measured {
-    let nodes = [Node::start(redis), Node::start(redis)];
+    let url = format!("redis://127.0.0.1:{redis}");
+    let settings = [("REDIS_ENABLED", "on"), ("REDIS_URL", &*url)];
+    let nodes = [(); 2].map(|()| Server::start_with(1, &settings));
     // Their links to Redis are made by then.
     thread::sleep(Duration::from_millis(300));
     let mut peers = Peers::new();

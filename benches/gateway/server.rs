@@ -20,6 +20,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(workers: usize) -> Self {
+        Self::start_with(workers, &[])
+    }
+
+    /// One with further settings.
+    pub(crate) fn start_with(workers: usize, settings: &[(&str, &str)]) -> Self {
         let directory = env!("CARGO_TARGET_TMPDIR");
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .current_dir(directory)
@@ -28,6 +33,7 @@ impl Server {
             .env("WORKERS", workers.to_string())
             .env("API_KEY", API_KEY)
             .env("HEARTBEAT_INTERVAL", "0")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

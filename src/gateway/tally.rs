@@ -22,6 +22,8 @@ pub enum Limit {
     UserConnections,
     /// Rooms of one connection.
     Rooms,
+    /// Characters of a name.
+    NameLength,
     /// Messages or bytes of one connection in a time.
     ConnectionRate,
     /// What may wait for one connection, or for all of them.
@@ -32,12 +34,13 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Connections,
         Self::AddressConnections,
         Self::AddressRate,
         Self::UserConnections,
         Self::Rooms,
+        Self::NameLength,
         Self::ConnectionRate,
         Self::SendQueue,
         Self::RoomMessages,
@@ -51,6 +54,7 @@ impl Limit {
             Self::AddressRate => "connectionRateOfAddress",
             Self::UserConnections => "connectionsOfUser",
             Self::Rooms => "roomsOfConnection",
+            Self::NameLength => "nameLength",
             Self::ConnectionRate => "messageRate",
             Self::SendQueue => "sendQueue",
             Self::RoomMessages => "roomMessagesDropped",
@@ -64,6 +68,7 @@ impl Limit {
             Self::AddressRate => "an address connected more often than it may",
             Self::UserConnections => "a user had all the connections it may have",
             Self::Rooms => "a connection was in all the rooms it may be in",
+            Self::NameLength => "a name was longer than it may be",
             Self::ConnectionRate => "a connection sent faster than it may",
             Self::SendQueue => "a connection read too slowly and was dropped",
             Self::RoomMessages => {

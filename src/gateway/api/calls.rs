@@ -8,8 +8,9 @@ use super::read::told;
 use super::route::Call;
 use crate::gateway::ask::{Act, Purpose, Question, Who};
 use crate::gateway::cluster::Whom;
-use crate::gateway::name::check_name;
+use crate::gateway::name::{NameProblem, check_name};
 use crate::gateway::shard::Shard;
+use crate::gateway::tally::Limit;
 use crate::hub::Kind;
 use crate::id::{ConnKey, ConnectionId};
 use crate::reactor::Tick;
@@ -193,8 +194,14 @@ impl Caller<'_> {
     }
 
     pub(super) fn check(&self, field: &str, name: &str) -> Result<(), Problem> {
-        check_name(name, self.shard.config.name_chars_max)
-            .map_err(|problem| Problem::new(422, problem.told(field)))
+        check_name(name, self.shard.config.name_chars_max).map_err(|problem| {
+            if let NameProblem::TooLong(_) = problem {
+                let id = self.shard.id(self.connection);
+                let tally = &self.shard.node.tally;
+                tally.reached(Limit::NameLength, 1, self.now, &id);
+            }
+            Problem::new(422, problem.told(field))
+        })
     }
 }
 

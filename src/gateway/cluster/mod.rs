@@ -126,23 +126,13 @@ impl Cluster {
             kind,
             payload,
         };
-        let is_taken = self.send(self.channels.of(to, name), ticket, content);
-        if let Some(ticket) = ticket.filter(|_| !is_taken) {
-            self.tickets.cancel(ticket);
-        }
-        is_taken
+        self.send(self.channels.of(to, name), ticket, content)
     }
 
     /// Tells the node `origin` how many connections got what it has published with that ticket.
     fn answer(&self, origin: u64, ticket: u64, delivered: u32) {
-        let content = Content::Answer { delivered };
-        let envelope = Envelope {
-            origin: self.node,
-            ticket,
-            content,
-        };
         let channel = self.channels.node(origin);
-        self.broker.publish(channel, envelope.encode(), None);
+        self.tell(channel, ticket, Content::Answer { delivered });
     }
 
     /// Asks the nodes that have members of a group, or where `node` is given that one; the worker of `asker` is told by mail what
@@ -155,38 +145,45 @@ impl Cluster {
         };
         let text = serde_json::to_vec(question).expect("questions are JSON");
         let ticket = self.tickets.open(asker);
-        let is_taken = self.send(channel, Some(ticket), Content::Question { text: &text });
-        if !is_taken {
-            self.tickets.cancel(ticket);
-        }
-        is_taken
+        self.send(channel, Some(ticket), Content::Question { text: &text })
     }
 
     /// Replies to the question that the node `origin` knows by that ticket.
     pub(super) fn reply(&self, origin: u64, ticket: u64, gathered: &Gathered) {
         let text = serde_json::to_vec(gathered).expect("replies are JSON");
-        let envelope = Envelope {
-            origin: self.node,
-            ticket,
-            content: Content::Reply { text: &text },
-        };
         let channel = self.channels.node(origin);
-        self.broker.publish(channel, envelope.encode(), None);
+        self.tell(channel, ticket, Content::Reply { text: &text });
     }
 
     /// Tells the other nodes that publications of this one were lost on the way to them.
     fn tell_gap(&self) {
         let channel = self.channels.of(Kind::Everyone, "");
-        self.send(channel, None, Content::Gap);
+        self.tell(channel, 0, Content::Gap);
     }
 
+    /// Says something that nobody at this node waits for; `ticket` is that of the node that is told.
+    fn tell(&self, channel: String, ticket: u64, content: Content<'_>) -> bool {
+        let bytes = self.envelope(ticket, content);
+        self.broker.publish(channel, bytes, None)
+    }
+
+    /// Says something that is settled under a ticket of this node, where it has one.
     fn send(&self, channel: String, ticket: Option<u64>, content: Content<'_>) -> bool {
+        let bytes = self.envelope(ticket.unwrap_or(0), content);
+        let is_taken = self.broker.publish(channel, bytes, ticket);
+        if let Some(ticket) = ticket.filter(|_| !is_taken) {
+            self.tickets.cancel(ticket);
+        }
+        is_taken
+    }
+
+    fn envelope(&self, ticket: u64, content: Content<'_>) -> Vec<u8> {
         let envelope = Envelope {
             origin: self.node,
-            ticket: ticket.unwrap_or(0),
+            ticket,
             content,
         };
-        self.broker.publish(channel, envelope.encode(), ticket)
+        envelope.encode()
     }
 
     /// A worker has got its first member of a group, or lost its last.

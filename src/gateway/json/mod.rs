@@ -19,7 +19,7 @@ use crate::id::{ConnKey, ConnectionId};
 use crate::reactor::Tick;
 use crate::timestamp;
 use message::{Object, write_refusal};
-use refusal::Refusal;
+pub(super) use refusal::Refusal;
 use request::{Id, Request};
 
 /// Groups by kind and name.

@@ -43,6 +43,7 @@ impl Refusal {
         match self {
             Self::TooManyRooms(_) => Some(Limit::Rooms),
             Self::TooManyConnections(_) => Some(Limit::UserConnections),
+            Self::Name(_, NameProblem::TooLong(_)) => Some(Limit::NameLength),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use super::WebSocketStage;
 use crate::gateway::ask::{Act, Gathered};
 use crate::gateway::bearer::Bearer;
 use crate::gateway::config::EndpointKind;
-use crate::gateway::json::{JsonEndpoint, Surroundings};
+use crate::gateway::json::{JsonEndpoint, Refusal, Surroundings};
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
 use crate::hub::{Encoding, Kind, PeerId};
@@ -165,7 +165,14 @@ impl WebSocketStage {
         cx: &mut Context<'_, GatewaySession>,
     ) -> bool {
         match (act, &self.endpoint) {
-            (Act::Join(room), Endpoint::Json(endpoint)) => endpoint.join(room, cx.shard).is_ok(),
+            (Act::Join(room), Endpoint::Json(endpoint)) => {
+                let joined = endpoint.join(room, cx.shard);
+                if let Some(limit) = joined.as_ref().err().and_then(Refusal::limit) {
+                    let id = cx.shard.id(cx.key);
+                    cx.shard.node.tally.reached(limit, 1, cx.now, &id);
+                }
+                joined.is_ok()
+            }
             (Act::Leave(room), Endpoint::Json(endpoint)) => {
                 cx.shard.hub.leave(endpoint.peer(), Kind::Room, room)
             }
