@@ -311,6 +311,27 @@ fn a_wrong_password_is_told_without_it_and_a_right_one_works() {
 }
 
 #[test]
+fn a_user_of_redis_needs_three_commands_and_without_one_of_them_the_node_says_so() {
+    let redis = Redis::builder()
+        .user("node on >enough resetchannels &tidegate:* -@all +publish +subscribe +unsubscribe")
+        .user("mute on >enough resetchannels &tidegate:* -@all +subscribe +unsubscribe")
+        .start();
+    let start = |user: &str| {
+        common::gateway::builder(1)
+            .env("REDIS_ENABLED", true)
+            .env("REDIS_URL", redis.url_of(user, "enough"))
+            .start()
+    };
+    let (able, mute) = (start("node"), start("mute"));
+    eventually("it is well", || status(&able) == "ok");
+    mute.wait_for_log("Redis takes no publications", DEADLINE);
+    assert_eq!(status(&mute), "degraded");
+    let mut ann = Member::of(&mute, "ann");
+    assert_eq!(ann.ask(&chat("bob", "lost"))["unsent"], true);
+    assert_eq!(mute.log().count("Redis takes no publications"), 1);
+}
+
+#[test]
 fn clusters_of_other_prefixes_do_not_hear_each_other() {
     let redis = Redis::start();
     let cluster = Cluster::builder(2, &redis)

@@ -16,11 +16,16 @@ pub(super) fn run(client: &Client, desk: &Desk) {
     let mut has_listened = false;
     let mut is_lost = false;
     while !desk.is_stopping() {
+        let mut is_heard = false;
         let ended = connect(client).and_then(|mut connection| {
+            listen(connection.as_pubsub(), desk, has_listened, &mut is_heard)
+        });
+        // A server that takes the connection and nothing else is as good as none.
+        if is_heard {
+            has_listened = true;
             backoff = Backoff::new();
             is_lost = false;
-            listen(connection.as_pubsub(), desk, &mut has_listened)
-        });
+        }
         if desk.is_listening.swap(false, Ordering::AcqRel) {
             desk.suspect_publisher();
         }
@@ -34,7 +39,12 @@ pub(super) fn run(client: &Client, desk: &Desk) {
 
 /// Listens until the link breaks: a read that finds nothing for too long breaks it, because the publisher sees to it that
 /// something comes.
-fn listen(mut link: PubSub<'_>, desk: &Desk, has_listened: &mut bool) -> RedisResult<()> {
+fn listen(
+    mut link: PubSub<'_>,
+    desk: &Desk,
+    has_listened: bool,
+    is_heard: &mut bool,
+) -> RedisResult<()> {
     // Notes count from here on: what changes while the channels are listed is looked at again.
     let mut tickets = Vec::new();
     while let Some((_, ticket)) = desk.notes.pop() {
@@ -45,12 +55,13 @@ fn listen(mut link: PubSub<'_>, desk: &Desk, has_listened: &mut bool) -> RedisRe
     link.subscribe(desk.own_channel.as_str())?;
     subscribe(&mut link, desk.inbox.channels(), &mut subscribed)?;
     settle(desk, tickets);
-    if std::mem::replace(has_listened, true) {
+    if has_listened {
         log::info!("Redis is heard again");
         desk.inbox.missed();
     }
     while !desk.is_stopping() {
         let message = link.get_message()?;
+        *is_heard = true;
         let bytes = message.get_payload_bytes();
         if !bytes.is_empty() {
             desk.received.fetch_add(1, Ordering::Relaxed);

@@ -21,9 +21,13 @@ pub(super) fn run(client: &Client, desk: &Desk) {
     while !desk.is_stopping() {
         let error = match connect(client) {
             Ok(connection) => {
-                is_lost = false;
-                backoff = Backoff::new();
-                let error = publish(connection, desk).err();
+                let mut has_published = false;
+                let error = publish(connection, desk, &mut has_published).err();
+                // A server that takes the connection and nothing else is as good as none.
+                if has_published {
+                    is_lost = false;
+                    backoff = Backoff::new();
+                }
                 desk.is_publishing.store(false, Ordering::Release);
                 error
             }
@@ -45,7 +49,11 @@ pub(super) fn run(client: &Client, desk: &Desk) {
 }
 
 /// Publishes until the link breaks, or no more is to be published.
-fn publish(mut connection: Connection, desk: &Desk) -> Result<(), RedisError> {
+fn publish(
+    mut connection: Connection,
+    desk: &Desk,
+    has_published: &mut bool,
+) -> Result<(), RedisError> {
     let mut beat_at = None::<Instant>;
     while !desk.is_stopping() {
         let mut orders = Vec::new();
@@ -62,20 +70,23 @@ fn publish(mut connection: Connection, desk: &Desk) -> Result<(), RedisError> {
             continue;
         }
         send(&mut connection, desk, &orders, beats)?;
+        *has_published = true;
         if !desk.is_publishing.load(Ordering::Relaxed) {
             desk.is_publishing.store(true, Ordering::Release);
         }
-        if desk.has_dropped.swap(false, Ordering::AcqRel) {
-            desk.inbox.dropped();
-        }
         if beats {
             beat_at = Some(Instant::now());
+            // No more often: what tells of it may be dropped as well.
+            if desk.has_dropped.swap(false, Ordering::AcqRel) {
+                desk.inbox.dropped();
+            }
         }
     }
     Ok(())
 }
 
-/// Publishes all of `orders`, and behind them what the listener is to hear; an error is that of the link.
+/// Publishes all of `orders`, and behind them what the listener is to hear; an error is that of the link, which is no good either
+/// where the server refuses that.
 fn send(
     connection: &mut Connection,
     desk: &Desk,
@@ -98,7 +109,7 @@ fn send(
     desk.queued
         .fetch_sub(orders.len() as u64, Ordering::Relaxed);
     desk.order_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    let answers = match answers {
+    let mut answers = match answers {
         Ok(answers) => answers,
         Err(error) => {
             // Some may have arrived; nobody can say which.
@@ -106,6 +117,7 @@ fn send(
             return Err(error);
         }
     };
+    let beat = answers.pop_if(|_| beats);
     let micros = asked.elapsed().as_micros() as u64;
     desk.round_trip_us.store(micros, Ordering::Relaxed);
     for (order, answer) in orders.iter().zip(answers) {
@@ -122,7 +134,7 @@ fn send(
             }
         }
     }
-    Ok(())
+    beat.map_or(Ok(()), |answer| answer.map(drop))
 }
 
 /// What waits would come too late.
