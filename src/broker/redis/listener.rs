@@ -1,28 +1,31 @@
 //! The thread that listens: what comes is handed to the inbox as it is read, and subscriptions follow what this node listens to.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use redis::{Client, PubSub, RedisResult};
+use redis::{Cmd, Connection, ErrorKind, RedisError, RedisResult, Value};
 
-use super::{Backoff, Desk, Fate, connect, log_loss};
+use super::link::Desk;
+use super::server::RedisServer;
+use super::{Backoff, bundle, log_loss};
+use crate::broker::Fate;
 
-/// Channels of one command.
-const CHANNELS_MAX: usize = 1_000;
-
-pub(super) fn run(client: &Client, desk: &Desk) {
+pub(super) fn run(server: &RedisServer, desk: &Desk) {
     let mut backoff = Backoff::new();
-    let mut has_listened = false;
+    let mut is_late = desk.is_late;
     let mut is_lost = false;
     while !desk.is_stopping() {
         let mut is_heard = false;
-        let ended = connect(client).and_then(|mut connection| {
-            listen(connection.as_pubsub(), desk, has_listened, &mut is_heard)
+        let ended = server.connect().and_then(|connection| {
+            let mut listener = Listener::new(connection, desk);
+            let ended = listener.listen(is_late);
+            is_heard = listener.is_heard;
+            ended
         });
         // A server that takes the connection and nothing else is as good as none.
         if is_heard {
-            has_listened = true;
+            is_late = true;
             backoff = Backoff::new();
             is_lost = false;
         }
@@ -32,93 +35,194 @@ pub(super) fn run(client: &Client, desk: &Desk) {
         let Err(error) = ended else {
             return;
         };
+        if desk.is_stopping() {
+            return;
+        }
+        desk.ring();
         log_loss("Redis is not heard", &error, &mut is_lost);
         thread::sleep(backoff.wait());
     }
 }
 
-/// Listens until the link breaks: a read that finds nothing for too long breaks it, because the publisher sees to it that
-/// something comes.
-fn listen(
-    mut link: PubSub<'_>,
-    desk: &Desk,
-    has_listened: bool,
-    is_heard: &mut bool,
-) -> RedisResult<()> {
-    // Notes count from here on: what changes while the channels are listed is looked at again.
-    let mut tickets = Vec::new();
-    while let Some((_, ticket)) = desk.notes.pop() {
-        tickets.extend(ticket);
-    }
-    desk.is_listening.store(true, Ordering::Release);
-    let mut subscribed = HashSet::new();
-    link.subscribe(desk.own_channel.as_str())?;
-    subscribe(&mut link, desk.inbox.channels(), &mut subscribed)?;
-    settle(desk, tickets);
-    if has_listened {
-        log::info!("Redis is heard again");
-        desk.inbox.missed();
-    }
-    while !desk.is_stopping() {
-        let message = link.get_message()?;
-        *is_heard = true;
-        let bytes = message.get_payload_bytes();
-        if !bytes.is_empty() {
-            desk.received.fetch_add(1, Ordering::Relaxed);
-            desk.inbox.receive(bytes);
-        }
-        if !desk.notes.is_empty() {
-            follow(&mut link, desk, &mut subscribed)?;
-        }
-    }
-    Ok(())
+/// What the server has not confirmed yet.
+#[derive(Debug)]
+enum Awaited {
+    Subscription,
+    Unsubscription,
+    /// All before it: who wanted to know is told then.
+    Tickets(Vec<u64>),
+    /// All that the node listens to, after a time in which it heard nothing.
+    Return,
 }
 
-/// Looks at what was noted: whether this node listens now, whatever it did before.
-fn follow(link: &mut PubSub<'_>, desk: &Desk, subscribed: &mut HashSet<String>) -> RedisResult<()> {
-    let mut noted = HashSet::new();
-    let mut tickets = Vec::new();
-    while let Some((channel, ticket)) = desk.notes.pop() {
-        noted.insert(channel);
-        tickets.extend(ticket);
-    }
-    let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
-    for channel in noted {
-        match (
-            desk.inbox.listens_to(&channel),
-            subscribed.contains(&channel),
-        ) {
-            (true, false) => wanted.push(channel),
-            (false, true) => unwanted.push(channel),
-            _ => {}
+/// A subscribed connection.
+struct Listener<'d> {
+    connection: Connection,
+    desk: &'d Desk,
+    subscribed: HashSet<String>,
+    /// In the order in which confirmations come.
+    awaited: VecDeque<Awaited>,
+    is_heard: bool,
+}
+
+impl<'d> Listener<'d> {
+    fn new(connection: Connection, desk: &'d Desk) -> Self {
+        Self {
+            connection,
+            desk,
+            subscribed: HashSet::new(),
+            awaited: VecDeque::new(),
+            is_heard: false,
         }
     }
-    subscribe(link, wanted, subscribed)?;
-    for channels in unwanted.chunks(CHANNELS_MAX) {
-        link.unsubscribe(channels)?;
+
+    /// Listens until the link breaks: a read that finds nothing for too long breaks it, because the publisher sees to it that
+    /// something comes.
+    fn listen(&mut self, is_late: bool) -> RedisResult<()> {
+        let desk = self.desk;
+        // Notes count from here on: what changes while the channels are listed is looked at again.
+        let mut tickets = Vec::new();
+        while let Some((_, ticket)) = desk.notes.pop() {
+            tickets.extend(ticket);
+        }
+        desk.is_listening.store(true, Ordering::Release);
+        let mut channels = desk.channels();
+        channels.push(desk.own_channel.clone());
+        self.subscribe(channels)?;
+        self.awaited.push_back(Awaited::Tickets(tickets));
+        if is_late {
+            self.awaited.push_back(Awaited::Return);
+        }
+        while !desk.is_stopping() {
+            let value = self.connection.recv_response()?;
+            self.take(value)?;
+            if !desk.notes.is_empty() {
+                self.follow()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the server says: a message, or the confirmation of a subscription.
+    fn take(&mut self, value: Value) -> RedisResult<()> {
+        let [kind, channel, last] = parts(value)?;
+        let (Value::BulkString(kind), words) = (kind, self.desk.words) else {
+            return Err(nonsense());
+        };
+        if kind == words.message.as_bytes() {
+            let Value::BulkString(payload) = last else {
+                return Err(nonsense());
+            };
+            self.is_heard = true;
+            for envelope in bundle::envelopes(&payload) {
+                self.desk.received.fetch_add(1, Ordering::Relaxed);
+                self.desk.inbox.receive(envelope);
+            }
+            return Ok(());
+        }
+        match self.awaited.pop_front() {
+            Some(Awaited::Subscription) if kind == words.subscribe.as_bytes() => {}
+            Some(Awaited::Unsubscription) if kind == words.unsubscribe.as_bytes() => {}
+            // The server has lost the slot of a channel to another.
+            _ => return Err(unasked(&channel)),
+        }
+        self.confirm();
+        Ok(())
+    }
+
+    /// Everything before what is awaited next has been confirmed.
+    fn confirm(&mut self) {
+        while let Some(next) = self.awaited.front() {
+            match next {
+                Awaited::Subscription | Awaited::Unsubscription => return,
+                Awaited::Tickets(tickets) => {
+                    for ticket in tickets {
+                        self.desk.inbox.settle(*ticket, Fate::Heard(0));
+                    }
+                }
+                Awaited::Return => {
+                    log::info!("Redis is heard again");
+                    self.desk.inbox.missed();
+                }
+            }
+            self.awaited.pop_front();
+        }
+    }
+
+    /// Looks at what was noted: whether this node listens now, whatever it did before.
+    fn follow(&mut self) -> RedisResult<()> {
+        let mut noted = HashSet::new();
+        let mut tickets = Vec::new();
+        while let Some((channel, ticket)) = self.desk.notes.pop() {
+            noted.insert(channel);
+            tickets.extend(ticket);
+        }
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for channel in noted {
+            let listens = self.desk.inbox.listens_to(&channel);
+            match (listens, self.subscribed.contains(&channel)) {
+                (true, false) => wanted.push(channel),
+                (false, true) => unwanted.push(channel),
+                _ => {}
+            }
+        }
+        self.subscribe(wanted)?;
+        self.unsubscribe(&unwanted)?;
+        self.awaited.push_back(Awaited::Tickets(tickets));
+        self.confirm();
+        Ok(())
+    }
+
+    fn subscribe(&mut self, channels: Vec<String>) -> RedisResult<()> {
+        self.say(self.desk.words.subscribe, &channels)?;
+        let awaited = channels.iter().map(|_| Awaited::Subscription);
+        self.awaited.extend(awaited);
+        self.subscribed.extend(channels);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, channels: &[String]) -> RedisResult<()> {
+        self.say(self.desk.words.unsubscribe, channels)?;
         for channel in channels {
-            subscribed.remove(channel);
+            self.awaited.push_back(Awaited::Unsubscription);
+            self.subscribed.remove(channel);
         }
+        Ok(())
     }
-    settle(desk, tickets);
-    Ok(())
+
+    /// Commands for all of these channels, in one write.
+    fn say(&mut self, word: &str, channels: &[String]) -> RedisResult<()> {
+        let mut packed = Vec::new();
+        for channels in channels.chunks(self.desk.words.channels_max) {
+            let mut command = Cmd::new();
+            command.arg(word).arg(channels);
+            command.write_packed_command(&mut packed);
+        }
+        if packed.is_empty() {
+            return Ok(());
+        }
+        self.connection.send_packed_command(&packed)
+    }
 }
 
-/// Tells who wanted to know that their notes have been followed.
-fn settle(desk: &Desk, tickets: Vec<u64>) {
-    for ticket in tickets {
-        desk.inbox.settle(ticket, Fate::Heard(0));
+/// A message or a confirmation.
+fn parts(value: Value) -> RedisResult<[Value; 3]> {
+    match value {
+        Value::Array(parts) => parts.try_into().map_err(|_| nonsense()),
+        Value::ServerError(error) => Err(error.into()),
+        _ => Err(nonsense()),
     }
 }
 
-fn subscribe(
-    link: &mut PubSub<'_>,
-    channels: Vec<String>,
-    subscribed: &mut HashSet<String>,
-) -> RedisResult<()> {
-    for channels in channels.chunks(CHANNELS_MAX) {
-        link.subscribe(channels)?;
-    }
-    subscribed.extend(channels);
-    Ok(())
+fn nonsense() -> RedisError {
+    RedisError::from((ErrorKind::UnexpectedReturnType, "no message of pub/sub"))
+}
+
+fn unasked(channel: &Value) -> RedisError {
+    let detail = match channel {
+        Value::BulkString(channel) => String::from_utf8_lossy(channel).into_owned(),
+        _ => String::new(),
+    };
+    let what = "a subscription has ended by itself";
+    RedisError::from((ErrorKind::UnexpectedReturnType, what, detail))
 }

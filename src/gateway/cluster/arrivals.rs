@@ -73,6 +73,11 @@ impl Arrivals {
         audience.total()
     }
 
+    /// The channels that this node listens to whoever is there.
+    fn always(&self) -> [String; 2] {
+        [self.channels.nodes(), self.channels.node(self.number)]
+    }
+
     /// Tells who has asked what came of a publication.
     fn tell(&self, outcome: Outcome) {
         let Some(node) = self.node.upgrade() else {
@@ -173,7 +178,7 @@ impl Inbox for Arrivals {
     }
 
     fn listens_to(&self, channel: &str) -> bool {
-        if channel == self.channels.nodes() {
+        if self.always().iter().any(|always| always == channel) {
             return true;
         }
         let group = self.channels.group(channel);
@@ -192,7 +197,7 @@ impl Inbox for Arrivals {
             names.into_iter().map(move |name| (kind, name))
         });
         let groups = names.map(|(kind, name)| self.channels.of(kind, &name));
-        groups.chain([self.channels.nodes()]).collect()
+        groups.chain(self.always()).collect()
     }
 
     /// Everyone is told that something may be missing.

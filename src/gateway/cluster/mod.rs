@@ -45,9 +45,14 @@ impl Channels {
         format!("{}:n", self.prefix)
     }
 
-    /// That of one node.
+    /// That of one node, for what it has asked.
     fn node(&self, node: u64) -> String {
         format!("{}:n:{node:016x}", self.prefix)
+    }
+
+    /// What the channels on which a node hears itself begin with.
+    fn echo(&self, node: u64) -> String {
+        format!("{}:h:{node:016x}", self.prefix)
     }
 }
 
@@ -83,7 +88,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster that `start` connects `node` to: it is given the channel of this node and who takes what comes. Nodes that know
+    /// The cluster that `start` connects `node` to: it is given a channel on which this node hears itself, and who
+    /// takes what comes. Nodes that know
     /// each other have the same `prefix`.
     ///
     /// # Errors
@@ -99,8 +105,7 @@ impl Cluster {
         };
         let tickets = Arc::new(Tickets::default());
         let arrivals = Arrivals::new(node, channels.clone(), Arc::clone(&tickets), codec);
-        let own_channel = channels.node(node.number());
-        let broker = start(own_channel, Arc::new(arrivals))?;
+        let broker = start(channels.echo(node.number()), Arc::new(arrivals))?;
         Ok(Self {
             node: node.number(),
             channels,
