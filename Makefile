@@ -13,7 +13,7 @@ INSTALL := tests/peers/install
 # Runs a command and tells how long it took.
 STAGE := tests/peers/stage
 
-.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz loom doc deny advisories bench bench-gateway bench-check criterion clean
+.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz loom doc deny advisories bench bench-gateway bench-cluster bench-check criterion clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -87,14 +87,17 @@ deny: ## Licences, banned crates and sources; then the advisories, if their data
 bench: ## Measures the server against its peers and bare TCP servers, and writes benches/RESULTS.md (an hour)
 	benches/peers/run
 
-bench-check: ## Tests what `make bench` and `make bench-gateway` run; installs and measures nothing
+bench-check: ## Tests what `make bench`, `make bench-gateway` and `make bench-cluster` run; installs and measures nothing
 	python3 -B -m unittest discover --start-directory benches/peers --pattern 'test_*.py'
-	cargo test --locked --bench gateway -- --quick
+	cargo test --locked --bench gateway --bench cluster -- --quick
 	bash -n benches/peers/install
 	for script in benches/peers/node/*.mjs; do node --check "$$script"; done
 
 bench-gateway: ## Measures what users and rooms cost, and writes benches/GATEWAY.md (five minutes, on a quiet machine)
 	cargo bench --locked --bench gateway -- --write
+
+bench-cluster: ## Measures the way through Redis, and writes benches/CLUSTER.md (two minutes, on a quiet machine)
+	cargo bench --locked --bench cluster -- --write
 
 criterion: ## Criterion benches
 	cargo bench --locked

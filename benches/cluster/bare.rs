@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{DATA, Measured, Plan, measured};
+use crate::{CHANNELS, DATA, Measured, Plan, percentiles, rate};
 
 /// Publications of one pipeline.
 const PIPELINE: usize = 1_000;
@@ -66,20 +66,43 @@ pub(crate) fn measure(plan: &Plan, port: u16) -> Measured {
         subscriber.get_message().expect("heard");
         singles.push(begun.elapsed());
     }
+    let (p50, p99) = percentiles(singles);
+    let one = stream(plan, &mut publisher, &mut subscriber, &["bare".to_owned()]);
+    let names: Vec<_> = (0..CHANNELS)
+        .map(|number| format!("bare-{number}"))
+        .collect();
+    subscriber.subscribe(&names).expect("subscribed");
+    let many = stream(plan, &mut publisher, &mut subscriber, &names);
+    Measured {
+        p50,
+        p99,
+        rate: rate(plan.stream, one),
+        rate_of_many: rate(plan.stream, many),
+    }
+}
+
+/// How long all messages take, to each channel in turn.
+fn stream(
+    plan: &Plan,
+    publisher: &mut redis::Connection,
+    subscriber: &mut redis::PubSub<'_>,
+    channels: &[String],
+) -> Duration {
     let begun = Instant::now();
+    let mut channels = channels.iter().cycle();
     thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             for _ in 0..plan.stream / PIPELINE.min(plan.stream) {
                 let mut pipeline = redis::Pipeline::new();
-                for _ in 0..PIPELINE.min(plan.stream) {
-                    pipeline.cmd("PUBLISH").arg("bare").arg(DATA).ignore();
+                for channel in channels.by_ref().take(PIPELINE.min(plan.stream)) {
+                    pipeline.cmd("PUBLISH").arg(channel).arg(DATA).ignore();
                 }
-                pipeline.exec(&mut publisher).expect("published");
+                pipeline.exec(publisher).expect("published");
             }
         });
         for _ in 0..plan.stream {
             subscriber.get_message().expect("heard");
         }
     });
-    measured(singles, plan.stream, begun.elapsed())
+    begun.elapsed()
 }

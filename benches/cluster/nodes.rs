@@ -10,14 +10,14 @@ mod server;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{DATA, Measured, Plan, measured};
+use crate::{CHANNELS, DATA, Measured, Plan, percentiles, rate};
 use peers::{Peers, text};
 use server::Server;
 
 /// Messages that may be on their way at one time.
 const WINDOW: u64 = 4_000;
-/// Messages of one write.
-const BURST: u64 = 200;
+/// Messages of one write: some for every channel.
+const BURST: usize = 200;
 
 pub(crate) fn measure(plan: &Plan, redis: u16) -> Measured {
     let url = format!("redis://127.0.0.1:{redis}");
@@ -44,20 +44,57 @@ pub(crate) fn measure(plan: &Plan, redis: u16) -> Measured {
         }
         singles.push(begun.elapsed());
     }
-    let begun = Instant::now();
+    let (p50, p99) = percentiles(singles);
+    let one = stream(plan, &mut peers, speaker, listener, &[message]);
+    let room = |number: usize| format!("room-{number:02}");
+    let rooms: Vec<_> = (0..CHANNELS).map(room).collect();
+    let join = |room: &String| format!(r#"{{"type":"join","room":"{room}","id":1}}"#);
+    // Who publishes to a room is in it, and gets nothing of its own.
+    let texts = |user: &str| -> Vec<_> {
+        let register = register(user).into_iter();
+        register.chain(rooms.iter().map(join)).collect()
+    };
+    let speaker = peers.websocket(nodes[0].address, "/", &texts("eve"));
+    let member = peers.websocket(nodes[1].address, "/", &texts("joe"));
+    let publish = |room: &String| {
+        text(&format!(
+            r#"{{"type":"publish","room":"{room}","event":"e","data":"{DATA}"}}"#
+        ))
+    };
+    let messages: Vec<_> = rooms.iter().map(publish).collect();
+    let many = stream(plan, &mut peers, speaker, member, &messages);
+    Measured {
+        p50,
+        p99,
+        rate: rate(plan.stream, one),
+        rate_of_many: rate(plan.stream, many),
+    }
+}
+
+/// How long it takes until `listener` has all messages, which `speaker` says in turns.
+fn stream(
+    plan: &Plan,
+    peers: &mut Peers,
+    speaker: usize,
+    listener: usize,
+    messages: &[Vec<u8>],
+) -> Duration {
+    peers.all[speaker].send(&messages[0]);
+    let len = peers.settle(listener);
+    let burst = messages.concat().repeat(BURST / messages.len());
+    let (all, burst_len) = (plan.stream as u64, BURST as u64);
     let before = peers.all[listener].received;
-    let burst = message.repeat(BURST as usize);
+    let begun = Instant::now();
     let mut sent = 0;
     loop {
         let came = (peers.all[listener].received - before) / len;
-        if came >= plan.stream as u64 {
-            break;
+        if came >= all {
+            return begun.elapsed();
         }
-        while sent < plan.stream as u64 && sent < came + WINDOW {
+        while sent < all && sent < came + WINDOW {
             peers.all[speaker].send(&burst);
-            sent += BURST;
+            sent += burst_len;
         }
         peers.turn(Duration::from_secs(1), |_, _| {});
     }
-    measured(singles, plan.stream, begun.elapsed())
 }
