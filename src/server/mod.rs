@@ -4,6 +4,7 @@ mod acceptor;
 mod listeners;
 pub mod logging;
 pub mod open_files;
+mod redis_tls;
 mod running;
 pub mod settings;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod translate;
 use std::fmt;
 use std::io;
 
+use logging::escape::Escaped;
 use settings::{Arguments, Loaded};
 use tls_files::TlsFilesError;
 use token_keys::TokenKeysError;
@@ -28,6 +30,8 @@ pub enum StartError {
     Tls(TlsFilesError),
     /// Keys of tokens.
     Tokens(TokenKeysError),
+    /// Files for TLS with Redis.
+    RedisTls(String),
     /// A poller, a thread, a signal handler that the system does not give.
     System(io::Error),
     /// A second signal while connections were still being sent away.
@@ -42,6 +46,7 @@ impl fmt::Display for StartError {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Tls(error) => error.fmt(f),
             Self::Tokens(error) => error.fmt(f),
+            Self::RedisTls(problem) => write!(f, "{}", Escaped(problem)),
             Self::System(error) => write!(f, "the system gives too little to start: {error}"),
             Self::Interrupted => f.write_str("stopped before every connection was sent away"),
         }

@@ -14,7 +14,7 @@ use super::listeners::Listener;
 use super::settings::{
     Arguments, ClusterSettings, ListenAddress, Loaded, Settings, reloadable_changes,
 };
-use super::{StartError, logging, tls_files, token_keys, translate};
+use super::{StartError, logging, redis_tls, tls_files, token_keys, translate};
 use crate::broker::redis::RedisBroker;
 use crate::gateway::{Admission, Cluster, GatewayConfig, GatewaySession, Mail, Node, Shard};
 use crate::reactor::{Clock, Command, Mailbox, Reactor};
@@ -192,8 +192,13 @@ fn connect(
     settings: &ClusterSettings,
     config: &GatewayConfig,
 ) -> Result<Cluster, StartError> {
+    let server = match &settings.tls {
+        Some(files) => redis_tls::equip(settings.server.clone(), files),
+        None => Ok(settings.server.clone()),
+    };
+    let server = server.map_err(StartError::RedisTls)?;
     let start = |own_channel, inbox| {
-        RedisBroker::start(settings.server.clone(), own_channel, inbox).map_err(StartError::System)
+        RedisBroker::start(server, own_channel, inbox).map_err(StartError::System)
     };
     Cluster::join(node, &settings.prefix, config.codec, start)
 }

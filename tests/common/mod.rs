@@ -21,6 +21,7 @@ pub(crate) mod nginx;
 pub(crate) mod peer;
 pub(crate) mod ports;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
 pub(crate) mod resp;
 pub(crate) mod server;
 pub(crate) mod tls;

@@ -18,6 +18,8 @@ use super::{DEADLINE, eventually, peer, ports};
 const STARTS_MAX: usize = 5;
 /// The line that Redis logs when it accepts connections.
 const READY: &str = "Ready to accept connections";
+/// The one that a Sentinel logs then.
+const WATCHES: &str = "+monitor master";
 /// Name of the connections that [`Redis::command`] and [`Redis::clients`] make.
 const PASSING: &str = "passing";
 
@@ -26,6 +28,7 @@ const PASSING: &str = "passing";
 pub(crate) struct RedisBuilder {
     password: Option<String>,
     settings: String,
+    is_sentinel: bool,
 }
 
 impl RedisBuilder {
@@ -59,19 +62,26 @@ impl RedisBuilder {
         ))
     }
 
+    /// No Redis, but a Sentinel that watches over some.
+    pub(crate) fn sentinel(mut self) -> Self {
+        self.is_sentinel = true;
+        self
+    }
+
     /// Starts Redis and waits until it accepts.
     pub(crate) fn start(self) -> Redis {
         let directory = tempfile::tempdir().expect("a temporary directory");
         for _ in 0..STARTS_MAX {
             let port = ports::lasting();
             self.write_configuration(directory.path(), port);
-            match Process::start(directory.path()) {
+            match Process::start(directory.path(), self.is_sentinel) {
                 Ok(process) => {
                     return Redis {
                         process: Some(process),
                         port,
                         password: self.password,
                         directory,
+                        is_sentinel: self.is_sentinel,
                     };
                 }
                 Err(log) => assert!(log.contains("in use"), "Redis does not start:\n{log}"),
@@ -99,9 +109,10 @@ struct Process {
 
 impl Process {
     /// The log where it did not become ready.
-    fn start(directory: &Path) -> Result<Self, String> {
+    fn start(directory: &Path, is_sentinel: bool) -> Result<Self, String> {
         let mut child = Command::new(peer::program("redis-server"))
             .arg(directory.join("redis.conf"))
+            .args(is_sentinel.then_some("--sentinel"))
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -113,7 +124,8 @@ impl Process {
             errors: Lines::collect(child.stderr.take().expect("stderr is piped")),
             child,
         };
-        if process.log.wait_for(READY, DEADLINE).is_some() {
+        let ready = if is_sentinel { WATCHES } else { READY };
+        if process.log.wait_for(ready, DEADLINE).is_some() {
             return Ok(process);
         }
         let (log, errors) = (process.log.clone(), process.errors.clone());
@@ -155,6 +167,7 @@ pub(crate) struct Redis {
     port: u16,
     password: Option<String>,
     directory: TempDir,
+    is_sentinel: bool,
 }
 
 impl Redis {
@@ -213,7 +226,7 @@ impl Redis {
     /// A new, empty Redis on the same port, whether the old one was killed or runs still.
     pub(crate) fn restart(&mut self) {
         drop(self.process.take());
-        let process = Process::start(self.directory.path());
+        let process = Process::start(self.directory.path(), self.is_sentinel);
         let process =
             process.unwrap_or_else(|log| panic!("Redis does not start a second time:\n{log}"));
         self.process = Some(process);

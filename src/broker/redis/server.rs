@@ -4,7 +4,8 @@ use std::fmt;
 
 use redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult, TlsCertificates, Value, cmd,
+    IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult,
+    TlsCertificates, Value, cmd,
 };
 
 use crate::limits::BROKER_TIMEOUT;
@@ -70,13 +71,25 @@ impl RedisServer {
         }
     }
 
-    /// Of several servers the one that Sentinels call the master of that name; user, password and TLS are as they are here.
-    pub fn behind_sentinels(mut self, sentinels: Vec<Self>, master: &str) -> Self {
+    /// Of several servers the one that Sentinels call the master of that name; user, password and TLS are as they are here. The
+    /// Sentinels have a password of their own.
+    pub fn behind_sentinels(
+        mut self,
+        sentinels: &[(String, u16)],
+        password: Option<&str>,
+        master: &str,
+    ) -> Self {
+        let settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2);
+        let settings = match password {
+            Some(password) => settings.set_password(password),
+            None => settings,
+        };
+        let sentinel = |(host, port): &(String, u16)| {
+            let info = self.info.clone().set_addr(self.address(host, *port));
+            info.set_redis_settings(settings.clone())
+        };
         self.sentinels = Some(Sentinels {
-            addresses: sentinels
-                .into_iter()
-                .map(|sentinel| sentinel.info)
-                .collect(),
+            addresses: sentinels.iter().map(sentinel).collect(),
             master: master.to_owned(),
         });
         self
@@ -96,9 +109,15 @@ impl RedisServer {
     pub fn with_tls(mut self, tls: RedisTls) -> Result<Self, String> {
         self.tls = Some(tls);
         // Reads them once: a file that is no good is to stop the start, not to be tried again and again.
-        self.client(self.info.clone())
-            .map_err(|error| told(&error))?;
-        Ok(self)
+        match self.client(self.info.clone()) {
+            Ok(_) => Ok(self),
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    /// The number of the database.
+    pub fn database(&self) -> i64 {
+        self.info.redis_settings().db()
     }
 
     /// Whether it is a Redis Cluster.

@@ -1,5 +1,7 @@
 //! Texts to the effective [`Settings`]: every value parsed, then checked against the others.
 
+mod cluster;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,13 +10,12 @@ use super::sources::{Context, Gathered, Source};
 use super::table::{DefaultValue, Key, SETTINGS, setting};
 use super::value::Value;
 use super::{
-    ClusterSettings, Compression, Entry, Loaded, LogFormat, LogSettings, RateLimits, RatePolicy,
-    RoomPolicies, Secret, Settings, TlsFiles, TokenSettings,
+    Compression, Entry, Loaded, LogFormat, LogSettings, RateLimits, RatePolicy, RoomPolicies,
+    Secret, Settings, TlsFiles, TokenSettings,
 };
 use super::{listen, routes};
 use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
-use crate::broker::redis::RedisServer;
 use crate::http::forwarded::TrustedProxies;
 use crate::limits::{CONNECTIONS_MAX, OPEN_FILES_RESERVE, OPEN_FILES_RESERVE_PER_WORKER};
 
@@ -135,7 +136,12 @@ impl Entries {
             let header = format!(" less {FRAME_HEADER_BYTES_MAX} bytes for a frame's header");
             return Err(self.wrong_pair(Key::MaxMessageSize, Key::SendQueueHard, &header));
         }
-        for (one, other) in [(Key::TlsCert, Key::TlsKey), (Key::TlsKey, Key::TlsCert)] {
+        for (one, other) in [
+            (Key::TlsCert, Key::TlsKey),
+            (Key::TlsKey, Key::TlsCert),
+            (Key::RedisTlsCert, Key::RedisTlsKey),
+            (Key::RedisTlsKey, Key::RedisTlsCert),
+        ] {
             if self.path(one).is_some() && self.path(other).is_none() {
                 let names = setting(other).environment;
                 return Err(self.wrong(one, format!("must come with {names}, which is not set")));
@@ -248,18 +254,6 @@ impl Entries {
 
     fn room_policies(&self) -> Result<RoomPolicies, String> {
         RoomPolicies::parse(self.list(Key::RoomPolicies).iter().map(String::as_str))
-    }
-
-    fn cluster(&self) -> Result<Option<ClusterSettings>, SettingsError> {
-        let text = |key| self.text(key).unwrap_or_default();
-        let server = match self.text(Key::RedisUrl) {
-            Some(url) => self.or_wrong(Key::RedisUrl, RedisServer::parse(url))?,
-            None => RedisServer::at(text(Key::RedisHost), self.number(Key::RedisPort) as u16),
-        };
-        Ok(self.switch(Key::RedisEnabled).then(|| ClusterSettings {
-            server,
-            prefix: text(Key::RedisPrefix).to_owned(),
-        }))
     }
 
     fn rate(&self) -> RateLimits {

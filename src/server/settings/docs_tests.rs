@@ -89,7 +89,15 @@ fn toml_value(setting: &Setting) -> String {
         (Key::AuthRequired, ..) => "true".to_owned(),
         (Key::ApiKey, ..) => "\"at least eight bytes\"".to_owned(),
         (Key::RoomPolicies, ..) => "[\"ticker.*=latest\", \"news=drop-oldest\"]".to_owned(),
-        (Key::RedisUrl, ..) => "\"redis://:password@redis.example:6379/0\"".to_owned(),
+        (Key::RedisUrl, ..) => "\"rediss://:password@redis.example:6379\"".to_owned(),
+        (Key::RedisTlsCa, ..) => "\"/etc/tidegate/redis-ca.pem\"".to_owned(),
+        (Key::RedisTlsCert, ..) => "\"/etc/tidegate/redis-client.pem\"".to_owned(),
+        (Key::RedisTlsKey, ..) => "\"/etc/tidegate/redis-client-key.pem\"".to_owned(),
+        (Key::RedisSentinels, ..) => "[\"sentinel-1.example\", \"sentinel-2.example\"]".to_owned(),
+        (Key::RedisSentinelPassword, ..) => "\"password\"".to_owned(),
+        (Key::RedisClusterNodes, ..) => {
+            "[\"redis-1.example:6379\", \"redis-2.example:6379\"]".to_owned()
+        }
         (Key::TlsCert, ..) => "\"/etc/tidegate/certificate.pem\"".to_owned(),
         (Key::TlsKey, ..) => "\"/etc/tidegate/key.pem\"".to_owned(),
         (_, Kind::Whole { .. }, default) => default.shown().to_owned(),

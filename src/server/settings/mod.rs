@@ -180,8 +180,19 @@ pub struct Settings {
 pub struct ClusterSettings {
     /// Where it is.
     pub server: RedisServer,
+    /// Files for TLS with it.
+    pub tls: Option<RedisTlsFiles>,
     /// What all names in it begin with.
     pub prefix: String,
+}
+
+/// Files for TLS with Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisTlsFiles {
+    /// `REDIS_TLS_CA`.
+    pub roots: Option<PathBuf>,
+    /// `REDIS_TLS_CERT` and `REDIS_TLS_KEY`.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// A text that is never shown.

@@ -323,7 +323,7 @@ pub static SETTINGS: &[Setting] = &[
         .default("off")
         .means("Whether this node and others are one server, by way of Redis (`docs/cluster.md`)."),
     row(Key::RedisUrl, "REDIS_URL", Theme::Cluster, Kind::Text { least: 8 })
-        .means("Where Redis is, as `redis://[user:password@]host[:port][/db]` or `unix:///path`; in place of REDIS_HOST and REDIS_PORT.")
+        .means("Where Redis is, as `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `unix:///path`; in place of REDIS_HOST and REDIS_PORT.")
         .secret(),
     row(Key::RedisHost, "REDIS_HOST", Theme::Cluster, Kind::Text { least: 1 })
         .default("localhost")
@@ -331,6 +331,40 @@ pub static SETTINGS: &[Setting] = &[
     row(Key::RedisPort, "REDIS_PORT", Theme::Cluster, whole(1, 65_535))
         .default("6379")
         .means("Its TCP port."),
+    row(Key::RedisTlsCa, "REDIS_TLS_CA", Theme::Cluster, Kind::Path)
+        .means("Certificates in PEM of whom to believe who Redis is, where the system's are not to be believed."),
+    row(Key::RedisTlsCert, "REDIS_TLS_CERT", Theme::Cluster, Kind::Path)
+        .means("Certificate in PEM that is shown to Redis; comes with REDIS_TLS_KEY."),
+    row(Key::RedisTlsKey, "REDIS_TLS_KEY", Theme::Cluster, Kind::Path)
+        .means("Its private key in PEM."),
+    row(
+        Key::RedisSentinels,
+        "REDIS_SENTINELS",
+        Theme::Cluster,
+        Kind::List {
+            of: "`host` or `host:port`",
+            empty: "none",
+        },
+    )
+    .default("")
+    .means("Sentinels that say which Redis is the master; of REDIS_URL then only user, password, database and TLS count. Port 26379."),
+    row(Key::RedisSentinelMaster, "REDIS_SENTINEL_MASTER", Theme::Cluster, Kind::Text { least: 1 })
+        .default("mymaster")
+        .means("What the Sentinels call the master."),
+    row(Key::RedisSentinelPassword, "REDIS_SENTINEL_PASSWORD", Theme::Cluster, Kind::Text { least: 1 })
+        .means("Password of the Sentinels, where they have one.")
+        .secret(),
+    row(
+        Key::RedisClusterNodes,
+        "REDIS_CLUSTER_NODES",
+        Theme::Cluster,
+        Kind::List {
+            of: "`host` or `host:port`",
+            empty: "none",
+        },
+    )
+    .default("")
+    .means("Servers of a Redis Cluster (7.0 or later), which tell of the others; of REDIS_URL then only user, password and TLS count. Port 6379."),
     row(Key::RedisPrefix, "REDIS_PREFIX", Theme::Cluster, Kind::Text { least: 1 })
         .default("tidegate")
         .means("What all names in Redis begin with: nodes with the same one are one server."),

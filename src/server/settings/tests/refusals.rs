@@ -73,6 +73,21 @@ fn wrong_values_say_setting_value_source_and_what_is_allowed() {
             "REDIS_URL = (hidden) (environment): must be the URL of a Redis server: invalid client config",
         ),
         (
+            "REDIS_SENTINELS",
+            "redis://a",
+            "REDIS_SENTINELS = \"redis://a\" (environment): \"redis://a\" must be a host, with :port where it is not 26379",
+        ),
+        (
+            "REDIS_TLS_CA",
+            "/x",
+            "REDIS_TLS_CA = \"/x\" (environment): must come with a REDIS_URL that begins with rediss://",
+        ),
+        (
+            "REDIS_TLS_KEY",
+            "/x",
+            "REDIS_TLS_KEY = \"/x\" (environment): must come with REDIS_TLS_CERT, which is not set",
+        ),
+        (
             "ROOM_POLICIES",
             "news=oldest",
             "ROOM_POLICIES = \"news=oldest\" (environment): the policy \"oldest\" of \"news\" must be disconnect, \
@@ -168,6 +183,22 @@ fn values_must_fit_one_another() {
         (
             &[("TLS_KEY", "/k")],
             "TLS_KEY = \"/k\" (environment): must come with TLS_CERT, which is not set",
+        ),
+        (
+            &[
+                ("REDIS_ENABLED", "on"),
+                ("REDIS_SENTINELS", "a"),
+                ("REDIS_CLUSTER_NODES", "b"),
+            ],
+            "REDIS_CLUSTER_NODES = \"b\" (environment): must not come with REDIS_SENTINELS: a Redis Cluster has none",
+        ),
+        (
+            &[
+                ("REDIS_ENABLED", "on"),
+                ("REDIS_URL", "redis://a/1"),
+                ("REDIS_CLUSTER_NODES", "b"),
+            ],
+            "REDIS_URL = (hidden) (environment): must name no database: a Redis Cluster has one",
         ),
     ] {
         let world = pairs.iter().fold(World::new(), |world, (name, value)| {
