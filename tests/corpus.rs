@@ -9,6 +9,8 @@ use std::path::Path;
 
 #[path = "../fuzz/properties/deflate.rs"]
 mod deflate;
+#[path = "../fuzz/properties/envelope.rs"]
+mod envelope;
 #[path = "../fuzz/properties/frame.rs"]
 mod frame;
 #[path = "../fuzz/properties/handshake.rs"]
@@ -64,6 +66,11 @@ fn stream() {
 #[test]
 fn deflate() {
     replay("deflate", deflate::check);
+}
+
+#[test]
+fn envelope() {
+    replay("envelope", envelope::check);
 }
 
 #[test]

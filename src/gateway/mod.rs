@@ -23,7 +23,7 @@ mod websocket;
 pub use address::AddressLimits;
 pub use admission::{Admission, Verdict};
 pub use client::ClientAddress;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, envelope};
 pub use config::{EndpointKind, GatewayConfig, Route};
 pub use node::Node;
 pub use rate::{RateLimits, RatePolicy};

@@ -3,15 +3,15 @@
 /// Bytes before each.
 const LEN_BYTES: usize = 4;
 
-/// Adds an envelope.
-pub(super) fn push(bundle: &mut Vec<u8>, envelope: &[u8]) {
+/// Adds an envelope, of less than 4 GiB.
+pub fn push(bundle: &mut Vec<u8>, envelope: &[u8]) {
     let len = u32::try_from(envelope.len()).expect("messages are limited to far less");
     bundle.extend_from_slice(&len.to_be_bytes());
     bundle.extend_from_slice(envelope);
 }
 
 /// The envelopes of a bundle, up to the first that is cut off.
-pub(super) fn envelopes(mut bundle: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn envelopes(mut bundle: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (len, rest) = bundle.split_first_chunk::<LEN_BYTES>()?;
         let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;

@@ -5,7 +5,7 @@
 //! and not a queue here. Both come back by themselves after any loss, each time later than before and not all nodes at once; then
 //! the listener subscribes anew to what this node listens to now.
 
-mod bundle;
+pub mod bundle;
 mod link;
 mod listener;
 mod publisher;

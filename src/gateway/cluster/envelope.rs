@@ -5,6 +5,7 @@
 
 use crate::hub::Kind;
 use crate::websocket::protocol::MessageKind;
+use crate::websocket::utf8;
 
 /// The first byte of every envelope.
 const VERSION: u8 = 1;
@@ -23,36 +24,51 @@ const PUBLICATION_HEAD_BYTES: usize = 1 + 1 + 2;
 
 /// Something that a node has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Envelope<'e> {
+pub struct Envelope<'e> {
     /// The node.
-    pub(super) origin: u64,
+    pub origin: u64,
     /// What the publisher knows its publication by, where it wants an answer from every node that gets it; else 0.
-    pub(super) ticket: u64,
-    pub(super) content: Content<'e>,
+    pub ticket: u64,
+    /// What.
+    pub content: Content<'e>,
 }
 
 /// What it has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content<'e> {
+pub enum Content<'e> {
     /// A message to a group.
     Publication {
+        /// Which kind of group.
         to: Kind,
+        /// Its name.
         name: &'e str,
+        /// Text, which is UTF-8, or binary.
         kind: MessageKind,
+        /// What its members get.
         payload: &'e [u8],
     },
     /// To the node that has published with that ticket: so many connections get it here.
-    Answer { delivered: u32 },
+    Answer {
+        /// The number.
+        delivered: u32,
+    },
     /// Something that every node that gets it replies to, as JSON.
-    Question { text: &'e [u8] },
+    Question {
+        /// What is asked.
+        text: &'e [u8],
+    },
     /// The reply, as JSON.
-    Reply { text: &'e [u8] },
+    Reply {
+        /// What is told.
+        text: &'e [u8],
+    },
     /// Publications of the node were lost on the way.
     Gap,
 }
 
 impl<'e> Envelope<'e> {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The bytes that say it. Names are limited to 65,535 bytes, which none that clients can give comes near.
+    pub fn encode(&self) -> Vec<u8> {
         match self.content {
             Content::Publication {
                 to,
@@ -99,7 +115,7 @@ impl<'e> Envelope<'e> {
     }
 
     /// What `bytes` say; `None` where this version does not know.
-    pub(super) fn decode(bytes: &'e [u8]) -> Option<Self> {
+    pub fn decode(bytes: &'e [u8]) -> Option<Self> {
         let ([version, kind], rest) = bytes.split_first_chunk()?;
         let (origin, rest) = rest.split_first_chunk()?;
         let (ticket, rest) = rest.split_first_chunk()?;
@@ -130,7 +146,8 @@ impl<'e> Envelope<'e> {
             to: kind_of(*to)?,
             name: std::str::from_utf8(name).ok()?,
             kind: match kind {
-                1 => MessageKind::Text,
+                // Clients would end their connections over anything else.
+                1 if utf8::is_valid(payload) => MessageKind::Text,
                 2 => MessageKind::Binary,
                 _ => return None,
             },
@@ -211,6 +228,7 @@ mod tests {
             (19, 3),
             (20, 0xff),
             (22, 0xff),
+            (24, 0xff),
         ];
         for (at, byte) in bad_bytes {
             let mut bad = good.clone();

@@ -4,7 +4,7 @@
 //! of nodes and receivers, and only nodes that have a receiver get it. What is delivered here never takes that way.
 
 mod arrivals;
-mod envelope;
+pub mod envelope;
 mod tickets;
 
 use std::sync::Arc;
