@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::time::Instant;
 
 use common::cluster::Cluster;
 use common::faults::Faults;
@@ -112,6 +113,63 @@ fn who_has_been_told_that_it_is_there_is_there_for_all_nodes() {
         assert_eq!(ann.ask(&publish)["delivered"], 1, "{name}");
         assert_eq!(guest.read()["event"], "e");
     }
+}
+
+#[test]
+fn whom_a_back_end_has_join_a_room_is_there_for_all_nodes() {
+    let redis = Redis::start();
+    let cluster = cluster_of(2, &redis);
+    let mut bob = cluster.member(1, "bob");
+    let mut client = cluster.connect(0);
+    for number in 0..100 {
+        let room = number.to_string();
+        let join = json!({ "userId": "bob", "room": room });
+        let (_, told) = call(&mut client, "/api/join", &join);
+        assert_eq!(told, json!({ "success": true, "connections": 1 }));
+        let publish = json!({ "room": room, "event": "e" });
+        let (_, told) = call(&mut client, "/api/publish", &publish);
+        assert_eq!(told["delivered"], 1, "{room}");
+        assert_eq!(bob.read()["room"], room);
+    }
+}
+
+#[test]
+fn a_publication_is_one_command_whatever_the_number_of_receivers() {
+    const RECEIVERS: usize = 40;
+    const PUBLICATIONS: u64 = 500;
+    let redis = Redis::start();
+    let cluster = cluster_of(3, &redis);
+    let mut ann = cluster.member(0, "ann");
+    ann.join("r");
+    let mut members: Vec<_> = (0..RECEIVERS)
+        .map(|number| {
+            let mut member = cluster.member(1 + number % 2, &format!("user-{number}"));
+            member.join("r");
+            member
+        })
+        .collect();
+    let commands = |redis: &Redis| {
+        let told = redis.command(&["INFO", "commandstats"]);
+        let calls = told.text().split_once("cmdstat_publish:calls=");
+        let calls = calls.and_then(|(_, rest)| rest.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<u64>().expect("a number"))
+    };
+    let (before, begun) = (commands(&redis), Instant::now());
+    for number in 0..PUBLICATIONS {
+        ann.send(&json!({ "type": "publish", "room": "r", "event": number.to_string() }));
+    }
+    for member in &mut members {
+        for number in 0..PUBLICATIONS {
+            assert_eq!(member.read()["event"], number.to_string());
+        }
+    }
+    // Each node sends a sign of life twice a second besides.
+    let signs = 3 * (2 * begun.elapsed().as_secs() + 4);
+    let commands = commands(&redis) - before;
+    assert!(
+        commands <= PUBLICATIONS + signs,
+        "{commands} commands, {signs} of them signs of life"
+    );
 }
 
 #[test]

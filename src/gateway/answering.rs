@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::api;
-use super::ask::{Answered, Gathered, NodeReport, Purpose, Question, Who};
+use super::ask::{Act, Answered, Gathered, NodeReport, Purpose, Question, Who};
 use super::session::{GatewaySession, Mail};
 use crate::hub::Kind;
 use crate::id::ConnKey;
@@ -11,6 +11,12 @@ use crate::reactor::{Engine, Transport};
 
 /// Users that a node names.
 const REPORT_USERS_MAX: usize = 1_000;
+
+/// The connection of whoever asks and is none of this worker's.
+const NOBODY: ConnKey = ConnKey {
+    index: u32::MAX,
+    generation: 0,
+};
 
 /// Answers a question of the worker `from`, which calls it `number`.
 pub(super) fn answer<T: Transport>(
@@ -42,8 +48,34 @@ pub(super) fn answer<T: Transport>(
             }
         }
     };
-    let part = Box::new(part);
-    engine.shard().post(from, Mail::Answer { number, part });
+    let is_concerned = part.concerned > 0;
+    let part = Purpose::Part {
+        worker: from,
+        number,
+        part: Box::new(part),
+    };
+    let told = match question {
+        // Who is told of it may count on it from then on.
+        Question::Act(_, Act::Join(room)) if is_concerned => {
+            engine.shard().once_heard(NOBODY, Kind::Room, room, part)
+        }
+        _ => Some(part),
+    };
+    if let Some(part) = told {
+        tell(engine, part);
+    }
+}
+
+/// Tells a worker a part of the answer to its question.
+fn tell<T: Transport>(engine: &mut Engine<GatewaySession, T>, purpose: Purpose) {
+    if let Purpose::Part {
+        worker,
+        number,
+        part,
+    } = purpose
+    {
+        engine.shard().post(worker, Mail::Answer { number, part });
+    }
 }
 
 /// Answers a question of another node: whatever the workers of this one say.
@@ -61,12 +93,8 @@ pub(super) fn ask_for_node<T: Transport>(
         Question::ConnectionsOf(user) => shard.workers_with(Kind::User, user),
         Question::Act(who, _) => shard.workers_of(who),
     };
-    let nobody = ConnKey {
-        index: u32::MAX,
-        generation: 0,
-    };
     let purpose = Purpose::Node { origin, ticket };
-    let answered = shard.ask_all(nobody, &workers, None, question, purpose, &mut None);
+    let answered = shard.ask_all(NOBODY, &workers, None, question, purpose, &mut None);
     if let (Some(answered), Some(cluster)) = (answered, shard.node.cluster()) {
         cluster.reply(origin, ticket, &answered.gathered);
     }
@@ -160,6 +188,9 @@ pub(super) fn take<T: Transport>(
     if let Purpose::Reply(reply) = purpose {
         engine.visit(connection, |session, cx| session.on_reply(reply, cx));
         return;
+    }
+    if let Purpose::Part { .. } = purpose {
+        return tell(engine, purpose);
     }
     let body = api::told(&purpose, &gathered);
     if let Some(claim) = claim {

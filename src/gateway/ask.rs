@@ -168,6 +168,15 @@ pub(super) enum Purpose {
     Sent(Sent),
     /// A client is told this once other nodes are heard.
     Reply(Vec<u8>),
+    /// And a worker this.
+    Part {
+        /// Which.
+        worker: usize,
+        /// What it calls its question.
+        number: u32,
+        /// Its part of the answer.
+        part: Box<Gathered>,
+    },
     /// Another node has asked, and knows its question by that ticket.
     Node {
         /// Which.

@@ -201,26 +201,25 @@ impl Shard {
         Some(self.asks.begin_count(connection))
     }
 
-    /// Keeps a reply to a client that has come to a group until what other nodes publish there comes here; gives it back where
-    /// there is nothing to wait for.
-    pub(super) fn reply_once_heard(
+    /// Keeps what is to be told of somebody who has come to a group until what other nodes publish there comes here; gives it back
+    /// where there is nothing to wait for.
+    pub(super) fn once_heard(
         &mut self,
         connection: ConnKey,
         kind: Kind,
         name: &str,
-        reply: Vec<u8>,
-    ) -> Option<Vec<u8>> {
+        purpose: Purpose,
+    ) -> Option<Purpose> {
         let Some(number) = self.begin_count(connection) else {
-            return Some(reply);
+            return Some(purpose);
         };
         let asker = self.asker(Some(number), 0);
         let cluster = self.node.cluster().zip(asker);
         if !cluster.is_some_and(|(cluster, asker)| cluster.confirm(kind, name, asker)) {
             self.asks.forget(number);
-            return Some(reply);
+            return Some(purpose);
         }
         self.asks.expect(number, true);
-        let purpose = Purpose::Reply(reply);
         let answered = self
             .asks
             .end_count(number, purpose, None, Gathered::default());

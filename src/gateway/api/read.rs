@@ -187,6 +187,7 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
         Purpose::Presence { .. }
         | Purpose::Delivered { .. }
         | Purpose::Reply(_)
+        | Purpose::Part { .. }
         | Purpose::Node { .. } => {
             unreachable!("told on the gateway protocol")
         }

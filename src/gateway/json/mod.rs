@@ -333,8 +333,9 @@ impl<'m> Call<'_, 'm> {
         }
         let mut reply = Vec::new();
         write(&mut reply);
-        let connection = self.connection.key;
-        if let Some(reply) = self.shard.reply_once_heard(connection, kind, name, reply) {
+        let (connection, purpose) = (self.connection.key, Purpose::Reply(reply));
+        if let Some(Purpose::Reply(reply)) = self.shard.once_heard(connection, kind, name, purpose)
+        {
             self.reply.extend_from_slice(&reply);
         }
     }
