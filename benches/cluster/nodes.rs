@@ -29,9 +29,7 @@ pub(crate) fn measure(plan: &Plan, redis: u16) -> Measured {
     let register = |user: &str| vec![format!(r#"{{"type":"register","userId":"{user}"}}"#)];
     let speaker = peers.websocket(nodes[0].address, "/", &register("ann"));
     let listener = peers.websocket(nodes[1].address, "/", &register("bob"));
-    let message = text(&format!(
-        r#"{{"type":"chat","targetUserId":"bob","text":"{DATA}"}}"#
-    ));
+    let message = chat("bob");
     peers.all[speaker].send(&message);
     let len = peers.settle(listener);
     let mut singles = Vec::new();
@@ -45,24 +43,14 @@ pub(crate) fn measure(plan: &Plan, redis: u16) -> Measured {
         singles.push(begun.elapsed());
     }
     let (p50, p99) = percentiles(singles);
-    let one = stream(plan, &mut peers, speaker, listener, &[message]);
-    let room = |number: usize| format!("room-{number:02}");
-    let rooms: Vec<_> = (0..CHANNELS).map(room).collect();
-    let join = |room: &String| format!(r#"{{"type":"join","room":"{room}","id":1}}"#);
-    // Who publishes to a room is in it, and gets nothing of its own.
-    let texts = |user: &str| -> Vec<_> {
-        let register = register(user).into_iter();
-        register.chain(rooms.iter().map(join)).collect()
-    };
-    let speaker = peers.websocket(nodes[0].address, "/", &texts("eve"));
-    let member = peers.websocket(nodes[1].address, "/", &texts("joe"));
-    let publish = |room: &String| {
-        text(&format!(
-            r#"{{"type":"publish","room":"{room}","event":"e","data":"{DATA}"}}"#
-        ))
-    };
-    let messages: Vec<_> = rooms.iter().map(publish).collect();
-    let many = stream(plan, &mut peers, speaker, member, &messages);
+    let one = stream(plan, &mut peers, speaker, &[listener], &[message]);
+    let name = |number: usize| format!("user-{number}");
+    let listeners: Vec<_> = (0..CHANNELS)
+        .map(|number| peers.websocket(nodes[1].address, "/", &register(&name(number))))
+        .collect();
+    let chat = |number: usize| chat(&name(number));
+    let messages: Vec<_> = (0..CHANNELS).map(chat).collect();
+    let many = stream(plan, &mut peers, speaker, &listeners, &messages);
     Measured {
         p50,
         p99,
@@ -71,23 +59,35 @@ pub(crate) fn measure(plan: &Plan, redis: u16) -> Measured {
     }
 }
 
-/// How long it takes until `listener` has all messages, which `speaker` says in turns.
+fn chat(user: &str) -> Vec<u8> {
+    text(&format!(
+        r#"{{"type":"chat","targetUserId":"{user}","text":"{DATA}"}}"#
+    ))
+}
+
+/// How long it takes until `listeners` have all messages, which `speaker` says in turns.
 fn stream(
     plan: &Plan,
     peers: &mut Peers,
     speaker: usize,
-    listener: usize,
+    listeners: &[usize],
     messages: &[Vec<u8>],
 ) -> Duration {
     peers.all[speaker].send(&messages[0]);
-    let len = peers.settle(listener);
+    let len = peers.settle(listeners[0]);
+    let received = |peers: &Peers| -> u64 {
+        let received = listeners
+            .iter()
+            .map(|listener| peers.all[*listener].received);
+        received.sum()
+    };
     let burst = messages.concat().repeat(BURST / messages.len());
     let (all, burst_len) = (plan.stream as u64, BURST as u64);
-    let before = peers.all[listener].received;
+    let before = received(peers);
     let begun = Instant::now();
     let mut sent = 0;
     loop {
-        let came = (peers.all[listener].received - before) / len;
+        let came = (received(peers) - before) / len;
         if came >= all {
             return begun.elapsed();
         }
