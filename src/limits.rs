@@ -83,5 +83,15 @@ pub const SCRATCH_REVIEW_MESSAGES: u32 = 256;
 pub const BROKER_QUEUE_BYTES_MAX: u64 = 64 << 20;
 /// Time in which Redis has to answer anything; beyond it the link is taken for lost.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time after which a node that says nothing is dead to the others.
+pub const NODE_EXPIRY: Duration = Duration::from_secs(5);
+/// A node says so often that it is alive, and looks whether the others are.
+pub const NODE_BEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// Time in which a node that clears up after a dead one has to go on with it; beyond it another may.
+pub const SWEEP_LEASE: Duration = Duration::from_secs(5);
+/// Time in which a node that goes has to leave the registry; beyond it the others do it.
+pub const REGISTRY_LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Changes that wait to get into the registry; beyond it they are dropped, and everything is written anew.
+pub const REGISTRY_NOTES_MAX: usize = 65_536;
 /// Time in which other nodes have to say how many connections got a message; who has not by then is told of as such.
 pub const CLUSTER_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);

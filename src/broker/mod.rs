@@ -1,11 +1,13 @@
 //! How the nodes of a cluster hear of each other: bytes on named channels, which reach every node that listens to one.
 //!
-//! What the bytes say, and which channels there are, is known above; no user, no room and no envelope lives here. A [`Broker`]
-//! has threads of its own, and nothing that is asked of it waits for the network.
+//! What the bytes say, and which channels there are, is known above; of users and rooms a broker knows the names, which it
+//! registers with the node that has them, and no envelope lives here. A [`Broker`] has threads of its own, and nothing that is
+//! asked of it waits for the network.
 
 pub mod redis;
 
 use std::fmt;
+use std::time::Instant;
 
 /// What became of bytes that were published with a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,48 @@ pub enum Fate {
     Heard(u32),
     /// They did not leave this node.
     Unsent,
+}
+
+/// How a node is known.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// What all names of the cluster begin with.
+    pub prefix: String,
+    /// The node's name: 16 hexadecimal digits.
+    pub node: String,
+    /// A channel that nobody else listens to; so is every channel that begins with it.
+    pub own_channel: String,
+}
+
+/// What a node is registered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// The users that have a connection there.
+    Users,
+    /// The rooms that have a member there.
+    Rooms,
+}
+
+impl List {
+    /// Every list.
+    pub const ALL: [Self; 2] = [Self::Users, Self::Rooms];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Rooms => "rooms",
+        }
+    }
+}
+
+/// A registered node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// Its name.
+    pub node: String,
+    /// When it last said that it is alive; `None` where that was before anybody here has looked.
+    pub alive_at: Option<Instant>,
 }
 
 /// Who takes what a broker brings. Called from the broker's threads; whoever waits in a call makes the network wait.
@@ -29,6 +73,13 @@ pub trait Inbox: Send + Sync + fmt::Debug {
 
     /// Every channel that this node listens to now.
     fn channels(&self) -> Vec<String>;
+
+    /// The list that the group of a channel is on while this node listens there, and its name on it; `None` where on none.
+    fn entry<'c>(&self, channel: &'c str) -> Option<(List, &'c str)>;
+
+    /// A node has died, and these were on a list of it. One of the other nodes is told of each, once; where that one dies as well,
+    /// maybe a second one. It has [`SWEEP_LEASE`](crate::limits::SWEEP_LEASE) to return.
+    fn gone(&self, node: &str, list: List, names: &[String]);
 
     /// The link is back: what others have published meanwhile never came.
     fn missed(&self);
@@ -57,6 +108,10 @@ pub struct Health {
     pub received: u64,
     /// Time of the last exchange, microseconds.
     pub round_trip_us: u64,
+    /// Whether this node is in the registry, with all that it has.
+    pub is_registered: bool,
+    /// Dead nodes that this one has cleared up after.
+    pub swept: u64,
 }
 
 impl Health {
@@ -78,4 +133,11 @@ pub trait Broker: Send + Sync + fmt::Debug {
 
     /// How it is.
     fn health(&self) -> Health;
+
+    /// The nodes of the cluster, as of a second ago or so; as of the last look where the link is away.
+    fn nodes(&self) -> Vec<Registered>;
+
+    /// This node goes: it is taken out of the registry, so that nobody takes it for dead. Waits for
+    /// [`REGISTRY_LEAVE_TIMEOUT`](crate::limits::REGISTRY_LEAVE_TIMEOUT) at most.
+    fn leave(&self);
 }

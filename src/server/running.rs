@@ -90,6 +90,9 @@ pub(super) fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), StartErro
         }
     }
     waiter.join().map_err(|_| StartError::Interrupted)?;
+    if let Some(cluster) = server.node.cluster() {
+        cluster.leave();
+    }
     log::info!("stopped");
     Ok(())
 }
@@ -197,9 +200,8 @@ fn connect(
         None => Ok(settings.server.clone()),
     };
     let server = server.map_err(StartError::RedisTls)?;
-    let start = |own_channel, inbox| {
-        RedisBroker::start(server, own_channel, inbox).map_err(StartError::System)
-    };
+    let start =
+        |identity, inbox| RedisBroker::start(server, identity, inbox).map_err(StartError::System);
     Cluster::join(node, &settings.prefix, config.codec, start)
 }
 

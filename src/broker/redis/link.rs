@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 
 use crossbeam_queue::SegQueue;
-use redis::Value;
+use redis::{ErrorKind, RedisResult, ServerErrorKind, Value};
 
 use super::server::RedisServer;
 use super::shards::{self, Alarm};
@@ -55,6 +55,29 @@ pub(super) struct Shard {
     pub(super) alarm: Arc<Alarm>,
 }
 
+/// How often there was reason to make links anew that seem to be good: what they lead to is not what it was.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Doubts(Arc<AtomicU64>);
+
+impl Doubts {
+    pub(super) fn raise(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Fails where there have been more than so many: whoever has connected since then is to do so again.
+    pub(super) fn expect(&self, count: u64) -> RedisResult<()> {
+        if self.count() == count {
+            return Ok(());
+        }
+        let kind = ErrorKind::Server(ServerErrorKind::ReadOnly);
+        Err((kind, "it is another one that takes writes now").into())
+    }
+}
+
 /// What a link is made of.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -66,6 +89,7 @@ pub(super) struct Plan {
     pub(super) shard: Option<Shard>,
     /// Whether others may have published before it is there.
     pub(super) is_late: bool,
+    pub(super) doubts: Doubts,
 }
 
 /// Something to publish.
@@ -84,6 +108,7 @@ pub(super) struct Desk {
     pub(super) words: Words,
     shard: Option<Shard>,
     pub(super) is_late: bool,
+    pub(super) doubts: Doubts,
     pub(super) orders: SegQueue<Order>,
     order_bytes: AtomicU64,
     /// Channels whose listening may have changed, and the tickets of who wants to know when it has.
@@ -117,6 +142,7 @@ impl Link {
             inbox,
             shard,
             is_late,
+            doubts,
         } = plan;
         let desk = Arc::new(Desk {
             inbox,
@@ -124,6 +150,7 @@ impl Link {
             words: if shard.is_some() { SHARDED } else { PLAIN },
             shard,
             is_late,
+            doubts,
             orders: SegQueue::new(),
             order_bytes: AtomicU64::new(0),
             notes: SegQueue::new(),
@@ -195,6 +222,7 @@ impl Link {
             dropped: count(&desk.dropped),
             received: count(&desk.received),
             round_trip_us: count(&desk.round_trip_us),
+            ..Health::default()
         }
     }
 }

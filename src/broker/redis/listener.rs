@@ -17,8 +17,9 @@ pub(super) fn run(server: &RedisServer, desk: &Desk) {
     let mut is_lost = false;
     while !desk.is_stopping() {
         let mut is_heard = false;
+        let doubts = desk.doubts.count();
         let ended = server.connect().and_then(|connection| {
-            let mut listener = Listener::new(connection, desk);
+            let mut listener = Listener::new(connection, desk, doubts);
             let ended = listener.listen(is_late);
             is_heard = listener.is_heard;
             ended
@@ -59,6 +60,8 @@ enum Awaited {
 struct Listener<'d> {
     connection: Connection,
     desk: &'d Desk,
+    /// How many there were before it connected.
+    doubts: u64,
     subscribed: HashSet<String>,
     /// In the order in which confirmations come.
     awaited: VecDeque<Awaited>,
@@ -66,10 +69,11 @@ struct Listener<'d> {
 }
 
 impl<'d> Listener<'d> {
-    fn new(connection: Connection, desk: &'d Desk) -> Self {
+    fn new(connection: Connection, desk: &'d Desk, doubts: u64) -> Self {
         Self {
             connection,
             desk,
+            doubts,
             subscribed: HashSet::new(),
             awaited: VecDeque::new(),
             is_heard: false,
@@ -99,6 +103,7 @@ impl<'d> Listener<'d> {
             if !desk.notes.is_empty() {
                 self.follow()?;
             }
+            desk.doubts.expect(self.doubts)?;
         }
         Ok(())
     }

@@ -4,13 +4,18 @@
 //! pipeline. The listener works off what comes in the thread that reads it: where the workers cannot keep up, the socket fills,
 //! and not a queue here. Both come back by themselves after any loss, each time later than before and not all nodes at once; then
 //! the listener subscribes anew to what this node listens to now.
+//!
+//! One more thread, with a connection of its own, keeps the registry of nodes (`registry`).
 
 pub mod bundle;
 mod link;
 mod listener;
 mod publisher;
+mod register;
+mod registry;
 mod server;
 mod shards;
+mod sweep;
 
 use std::io;
 use std::sync::Arc;
@@ -18,8 +23,10 @@ use std::time::Duration;
 
 use redis::RedisError;
 
-use super::{Broker, Health, Inbox};
-use link::{Link, Plan};
+use super::{Broker, Health, Identity, Inbox, Registered};
+use link::{Doubts, Link, Plan};
+use register::Register;
+use registry::Registry;
 pub use server::{RedisServer, RedisTls};
 use shards::Shards;
 
@@ -29,7 +36,10 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 
 /// A broker over Redis. Dropped, it ends its threads.
 #[derive(Debug)]
-pub struct RedisBroker(Links);
+pub struct RedisBroker {
+    links: Links,
+    registry: Registry,
+}
 
 #[derive(Debug)]
 enum Links {
@@ -38,51 +48,77 @@ enum Links {
 }
 
 impl RedisBroker {
-    /// Begins to connect, and goes on trying. `own_channel` is one that nobody else listens to; so is every channel that begins
-    /// with it. `inbox` is called from the broker's threads from now on.
+    /// Begins to connect, and goes on trying. `inbox` is called from the broker's threads from now on.
     ///
     /// # Errors
     /// What the system says to more threads.
     pub fn start(
         server: RedisServer,
-        own_channel: String,
+        identity: Identity,
         inbox: Arc<dyn Inbox>,
     ) -> io::Result<Self> {
-        let links = if server.is_cluster() {
-            Links::Shards(Shards::start(server, own_channel, inbox)?)
+        let own_channel = identity.own_channel.clone();
+        let register = Register::new(identity, Arc::clone(&inbox));
+        let (links, registry) = if server.is_cluster() {
+            let shards = Shards::start(server, own_channel, inbox)?;
+            let (finder, key) = (shards.finder(), register.nodes_key());
+            let connect = move || finder.connect(&key);
+            let registry = Registry::start(register, Doubts::default(), connect)?;
+            (Links::Shards(shards), registry)
         } else {
-            Links::One(Link::start(Plan {
-                server,
+            let doubts = Doubts::default();
+            let link = Link::start(Plan {
+                server: server.clone(),
                 own_channel,
                 inbox,
                 shard: None,
                 is_late: false,
-            })?)
+                doubts: doubts.clone(),
+            })?;
+            let connect = move || server.connect();
+            (
+                Links::One(link),
+                Registry::start(register, doubts, connect)?,
+            )
         };
-        Ok(Self(links))
+        Ok(Self { links, registry })
     }
 }
 
 impl Broker for RedisBroker {
     fn publish(&self, channel: String, bytes: Vec<u8>, ticket: Option<u64>) -> bool {
-        match &self.0 {
+        match &self.links {
             Links::One(link) => link.publish(channel, bytes, ticket),
             Links::Shards(shards) => shards.publish(channel, bytes, ticket),
         }
     }
 
     fn note(&self, channel: String, ticket: Option<u64>) -> bool {
-        match &self.0 {
+        self.registry.register.notes.push(&channel);
+        match &self.links {
             Links::One(link) => link.note(channel, ticket),
             Links::Shards(shards) => shards.note(channel, ticket),
         }
     }
 
     fn health(&self) -> Health {
-        match &self.0 {
+        let health = match &self.links {
             Links::One(link) => link.health(),
             Links::Shards(shards) => shards.health(),
+        };
+        Health {
+            is_registered: self.registry.register.is_registered(),
+            swept: self.registry.register.swept(),
+            ..health
         }
+    }
+
+    fn nodes(&self) -> Vec<Registered> {
+        self.registry.register.nodes()
+    }
+
+    fn leave(&self) {
+        self.registry.leave();
     }
 }
 

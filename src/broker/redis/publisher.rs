@@ -27,9 +27,10 @@ pub(super) fn run(server: &RedisServer, desk: &Desk) {
     let mut backoff = Backoff::new();
     let mut is_lost = false;
     while !desk.is_stopping() {
+        let doubts = desk.doubts.count();
         let error = match server.connect() {
             Ok(connection) => {
-                let mut publisher = Publisher::new(connection, desk);
+                let mut publisher = Publisher::new(connection, desk, doubts);
                 let error = publisher.publish().err();
                 // A server that takes the connection and nothing else is as good as none.
                 if publisher.has_published {
@@ -84,6 +85,8 @@ struct Pipeline {
 struct Publisher<'d> {
     connection: Connection,
     desk: &'d Desk,
+    /// How many there were before it connected.
+    doubts: u64,
     under_way: VecDeque<Pipeline>,
     beat_at: Option<Instant>,
     has_published: bool,
@@ -93,10 +96,11 @@ struct Publisher<'d> {
 }
 
 impl<'d> Publisher<'d> {
-    fn new(connection: Connection, desk: &'d Desk) -> Self {
+    fn new(connection: Connection, desk: &'d Desk, doubts: u64) -> Self {
         Self {
             connection,
             desk,
+            doubts,
             under_way: VecDeque::new(),
             beat_at: None,
             has_published: false,
@@ -109,6 +113,7 @@ impl<'d> Publisher<'d> {
     /// Publishes until the link breaks, or no more is to be published.
     fn publish(&mut self) -> RedisResult<()> {
         while !self.desk.is_stopping() {
+            self.desk.doubts.expect(self.doubts)?;
             self.desk.inbox.tick();
             let orders = self.take();
             let beats = self.is_beat_due();

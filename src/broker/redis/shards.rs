@@ -12,9 +12,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
-use redis::{Connection, RedisResult, Value, cmd, from_redis_value};
+use redis::{Connection, ErrorKind, RedisResult, Value, cmd, from_redis_value};
 
-use super::link::{Link, Plan, Shard};
+use super::link::{Doubts, Link, Plan, Shard};
 use super::log_loss;
 use super::server::RedisServer;
 use crate::broker::{Health, Inbox};
@@ -125,6 +125,11 @@ impl Shards {
         held.is_some_and(|held| held.link.note(channel, ticket))
     }
 
+    /// Finds masters, as long as the shards are there.
+    pub(super) fn finder(&self) -> Finder {
+        Finder(Arc::clone(&self.desk))
+    }
+
     /// That of all links together; whole only where every slot has one.
     pub(super) fn health(&self) -> Health {
         let links = self
@@ -152,7 +157,25 @@ impl Shards {
             dropped: sum.dropped + one.dropped,
             received: sum.received + one.received,
             round_trip_us: sum.round_trip_us.max(one.round_trip_us),
+            ..sum
         })
+    }
+}
+
+/// Finds masters.
+#[derive(Debug)]
+pub(super) struct Finder(Arc<Desk>);
+
+impl Finder {
+    /// A connection to the master that has a key.
+    pub(super) fn connect(&self, key: &str) -> RedisResult<Connection> {
+        let links = self.0.links.read();
+        let links = links.unwrap_or_else(PoisonError::into_inner);
+        let found = links.iter().find(|(_, held)| has(&held.slots, key));
+        let found = found.map(|((host, port), _)| self.0.server.sibling(host, *port));
+        drop(links);
+        let unknown = (ErrorKind::ClusterConnectionNotFound, "nobody has its slot");
+        found.ok_or(unknown)?.connect()
     }
 }
 
@@ -205,6 +228,8 @@ impl Desk {
                 alarm: Arc::clone(&self.alarm),
             }),
             is_late: !is_first,
+            // Who has other slots than before, or none, gets another link in any case.
+            doubts: Doubts::default(),
         })?;
         Ok(Arc::new(Held {
             slots: slots.clone(),

@@ -10,11 +10,13 @@ use super::calls::{Caller, Done};
 use super::openapi;
 use super::route::{Call, ListQuery};
 use super::sending::told_sent;
+use crate::broker::Registered;
 use crate::gateway::ask::{Gathered, Purpose, Question};
 use crate::gateway::cluster::{Cluster, Whom};
 use crate::gateway::config::EndpointKind;
 use crate::gateway::tally::Limit;
 use crate::hub::Kind;
+use crate::limits::NODE_EXPIRY;
 
 impl Caller<'_> {
     /// Answers a call that reads.
@@ -145,19 +147,8 @@ impl Caller<'_> {
 
     fn redis_info(&mut self) -> Done {
         let local = self.shard.node.admission.admitted();
-        let redis = match self.shard.node.cluster().map(Cluster::health) {
-            None => json!({ "enabled": false }),
-            Some(health) => json!({
-                "enabled": true,
-                "publishing": health.is_publishing,
-                "listening": health.is_listening,
-                "roundTripMicroseconds": health.round_trip_us,
-                "queued": health.queued,
-                "published": health.published,
-                "received": health.received,
-                "dropped": health.dropped,
-            }),
-        };
+        let cluster = self.shard.node.cluster();
+        let redis = cluster.map_or_else(|| json!({ "enabled": false }), redis);
         let info = json!({
             "processId": self.shard.node.name(),
             "localConnections": local,
@@ -179,6 +170,35 @@ impl Caller<'_> {
         let own = [self.shard.worker];
         self.ask(&own, whom, &question, Purpose::Rooms(list.limit))
     }
+}
+
+/// The links to other nodes, and the nodes that are registered.
+fn redis(cluster: &Cluster) -> Value {
+    let health = cluster.health();
+    let nodes = cluster
+        .nodes()
+        .into_iter()
+        .map(|Registered { node, alive_at }| {
+            let silence = alive_at.map(|at| at.elapsed());
+            json!({
+                "node": node,
+                "alive": silence.is_some_and(|silence| silence < NODE_EXPIRY),
+                "silentSeconds": silence.map(|silence| silence.as_secs_f64()),
+            })
+        });
+    json!({
+        "enabled": true,
+        "publishing": health.is_publishing,
+        "listening": health.is_listening,
+        "registered": health.is_registered,
+        "roundTripMicroseconds": health.round_trip_us,
+        "queued": health.queued,
+        "published": health.published,
+        "received": health.received,
+        "dropped": health.dropped,
+        "swept": health.swept,
+        "nodes": nodes.collect::<Vec<_>>(),
+    })
 }
 
 /// What was gathered, as the answer to the call that asked for it.

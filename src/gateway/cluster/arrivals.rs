@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::envelope::{Content, Envelope};
 use super::tickets::{Outcome, Tickets};
 use super::{Channels, KINDS};
-use crate::broker::{Fate, Inbox};
+use crate::broker::{Fate, Inbox, List};
 use crate::gateway::ask::Gathered;
 use crate::gateway::json::message::Object;
 use crate::gateway::node::Node;
@@ -198,6 +198,24 @@ impl Inbox for Arrivals {
         });
         let groups = names.map(|(kind, name)| self.channels.of(kind, &name));
         groups.chain(self.always()).collect()
+    }
+
+    fn entry<'c>(&self, channel: &'c str) -> Option<(List, &'c str)> {
+        let (kind, name) = self.channels.group(channel)?;
+        match kind {
+            Kind::User => Some((List::Users, name)),
+            Kind::Room => Some((List::Rooms, name)),
+            Kind::Everyone | Kind::Channel => None,
+        }
+    }
+
+    fn gone(&self, node: &str, list: List, names: &[String]) {
+        for name in names {
+            log::debug!(
+                "node {node} is dead, and was the one with {} {name:?}",
+                list.name()
+            );
+        }
     }
 
     /// Everyone is told that something may be missing.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::ask::{Gathered, Question};
 use super::node::Node;
-use crate::broker::{Broker, Health, Inbox};
+use crate::broker::{Broker, Health, Identity, Inbox, Registered};
 use crate::hub::Kind;
 use crate::websocket::codec;
 use crate::websocket::protocol::MessageKind;
@@ -88,8 +88,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster that `start` connects `node` to: it is given a channel on which this node hears itself, and who
-    /// takes what comes. Nodes that know
+    /// The cluster that `start` connects `node` to: it is given who this node is and who takes what comes. Nodes that know
     /// each other have the same `prefix`.
     ///
     /// # Errors
@@ -98,14 +97,19 @@ impl Cluster {
         node: &Arc<Node>,
         prefix: &str,
         codec: codec::Config,
-        start: impl FnOnce(String, Arc<dyn Inbox>) -> Result<B, E>,
+        start: impl FnOnce(Identity, Arc<dyn Inbox>) -> Result<B, E>,
     ) -> Result<Self, E> {
         let channels = Channels {
             prefix: Arc::from(prefix),
         };
         let tickets = Arc::new(Tickets::default());
         let arrivals = Arrivals::new(node, channels.clone(), Arc::clone(&tickets), codec);
-        let broker = start(channels.echo(node.number()), Arc::new(arrivals))?;
+        let identity = Identity {
+            prefix: prefix.to_owned(),
+            node: node.name().to_owned(),
+            own_channel: channels.echo(node.number()),
+        };
+        let broker = start(identity, Arc::new(arrivals))?;
         Ok(Self {
             node: node.number(),
             channels,
@@ -210,6 +214,16 @@ impl Cluster {
     /// How the link to the others is.
     pub fn health(&self) -> Health {
         self.broker.health()
+    }
+
+    /// The nodes that are registered, also those that are silent.
+    pub(super) fn nodes(&self) -> Vec<Registered> {
+        self.broker.nodes()
+    }
+
+    /// This node goes, and says so: nobody is to take it for dead. Waits for the network, for a second at most.
+    pub fn leave(&self) {
+        self.broker.leave();
     }
 }
 
