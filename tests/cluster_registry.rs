@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use common::faults::Faults;
 use common::gateway::{Member, look};
 use common::redis::Redis;
+use common::redis_cluster::{RedisCluster, sentinel};
 use common::resp::Reply;
 use common::server::{Server, ServerBuilder};
 use common::{DEADLINE, eventually, ports};
@@ -456,4 +457,88 @@ fn a_server_that_takes_no_writes_any_more_is_left_by_all_links() {
         });
     }
     assert_connected(&nodes[0], &nodes[1]);
+}
+
+#[test]
+fn in_a_redis_cluster_the_registry_is_at_one_master_and_then_at_the_one_that_takes_over() {
+    let mut redis = RedisCluster::start();
+    let start = |()| {
+        builder("redis://nowhere.invalid")
+            .env("REDIS_CLUSTER_NODES", redis.seeds())
+            .start()
+    };
+    let mut nodes: Vec<_> = [(); 3].map(start).into();
+    nodes.iter().for_each(await_registered);
+    let names: Vec<_> = nodes.iter().map(name).collect();
+    let all: Vec<_> = names.iter().map(String::as_str).collect();
+    let _members = [Member::of(&nodes[0], "ann"), Member::of(&nodes[2], "bob")];
+    assert_eq!(redis.master_of(NODES), 0);
+    let master = redis.server(0);
+    await_set(master, NODES, &all);
+    await_set(master, &key(&names[0], "users"), &["ann"]);
+    await_set(master, &key(&names[2], "users"), &["bob"]);
+
+    redis.kill_first();
+    eventually("the loss is seen", || {
+        nodes.iter().all(|node| !is_registered(node))
+    });
+    let _eve = Member::of(&nodes[0], "eve");
+    nodes.iter().for_each(await_registered);
+    let master = redis.server(RedisCluster::MASTERS);
+    await_set(master, NODES, &all);
+    await_set(master, &key(&names[0], "users"), &["ann", "eve"]);
+    assert_eq!(count(&nodes, "swept"), 0);
+
+    let dead = names[2].as_str();
+    kill(nodes.pop().expect("three nodes"));
+    await_set(master, NODES, &all[..2]);
+    await_forgotten(&nodes, dead);
+    assert_eq!(keys(master, &key(dead, "*")), BTreeSet::new());
+    assert_eq!(count(&nodes, "swept"), 1);
+    assert_eq!(count(&nodes, "users \"bob\""), 1);
+}
+
+#[test]
+fn the_registry_goes_where_the_sentinels_say() {
+    let master = Redis::start();
+    let replica = Redis::builder()
+        .setting(&format!("replicaof 127.0.0.1 {}", master.port()))
+        .start();
+    let sentinel = sentinel(master.address(), "watchful");
+    eventually("the Sentinel knows the replica", || {
+        let told = sentinel.command(&["SENTINEL", "REPLICAS", "mymaster"]);
+        let follows = master.command(&["INFO", "replication"]);
+        !told.items().is_empty() && follows.text().contains("state=online")
+    });
+    let nodes = [(); 2].map(|()| {
+        builder("redis://nowhere.invalid")
+            .env("REDIS_SENTINELS", sentinel.address())
+            .env("REDIS_SENTINEL_PASSWORD", "watchful")
+            .start()
+    });
+    nodes.iter().for_each(await_registered);
+    let names = [name(&nodes[0]), name(&nodes[1])];
+    let _ann = Member::of(&nodes[0], "ann");
+    await_set(&master, &key(&names[0], "users"), &["ann"]);
+    // The old master lives on, and takes no writes.
+    eventually("the Sentinel lets the replica take over", || {
+        let told = sentinel.command(&["SENTINEL", "FAILOVER", "mymaster"]);
+        told == Reply::Status("OK".to_owned())
+    });
+    eventually("it has", || {
+        master
+            .command(&["INFO", "replication"])
+            .text()
+            .contains("role:slave")
+    });
+    let _eve = Member::of(&nodes[0], "eve");
+    await_set(&replica, &key(&names[0], "users"), &["ann", "eve"]);
+    await_set(&replica, NODES, &[&names[0], &names[1]]);
+    nodes.iter().for_each(await_registered);
+    eventually("all is well", || {
+        let is_well = |node: &Server| look(&mut node.connect(), "/api/health").1["status"] == "ok";
+        nodes.iter().all(is_well)
+    });
+    assert_connected(&nodes[0], &nodes[1]);
+    assert_eq!(count(&nodes, "swept"), 0);
 }

@@ -18,7 +18,7 @@ pub(crate) struct RedisCluster {
 }
 
 impl RedisCluster {
-    const MASTERS: usize = 3;
+    pub(crate) const MASTERS: usize = 3;
 
     /// Starts the servers, gives them their slots and waits until they are one.
     pub(crate) fn start() -> Self {
@@ -84,6 +84,11 @@ impl RedisCluster {
     /// One of its servers.
     pub(crate) fn any(&self) -> &Redis {
         &self.servers[1]
+    }
+
+    /// A master by its number, or the replica by the number of masters.
+    pub(crate) fn server(&self, number: usize) -> &Redis {
+        &self.servers[number]
     }
 
     /// The addresses of all servers, as a list of a setting.
