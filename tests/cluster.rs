@@ -2,38 +2,14 @@
 
 mod common;
 
-use std::fs;
 use std::time::Instant;
 
-use common::cluster::Cluster;
+use common::cluster::{Cluster, await_listeners, await_status, status};
 use common::faults::Faults;
 use common::gateway::{Member, call, look};
 use common::redis::Redis;
-use common::server::Server;
 use common::{DEADLINE, eventually};
-use rustix::process::Signal;
 use serde_json::{Value, json};
-
-/// Waits until so many nodes listen to a channel, where nobody has been told that they do.
-fn await_listeners(redis: &Redis, channel: &str, nodes: i64) {
-    eventually(&format!("{nodes} nodes listen to {channel}"), || {
-        let reply = redis.command(&["PUBSUB", "NUMSUB", channel]);
-        reply.items()[1].integer() == nodes
-    });
-}
-
-fn status(server: &Server) -> String {
-    let (_, health) = look(&mut server.connect(), "/api/health");
-    health["status"].as_str().expect("a status").to_owned()
-}
-
-fn await_status(cluster: &Cluster, expected: &str) {
-    for node in 0..cluster.len() {
-        eventually(&format!("node {node} is {expected}"), || {
-            status(cluster.node(node)) == expected
-        });
-    }
-}
 
 fn chat(to: &str, text: &str) -> Value {
     json!({ "type": "chat", "targetUserId": to, "text": text, "id": text })
@@ -48,22 +24,6 @@ fn cluster_of(nodes: usize, redis: &Redis) -> Cluster {
     let cluster = Cluster::start(nodes, redis);
     await_status(&cluster, "ok");
     cluster
-}
-
-/// Stops a node where it stands; done once none of its threads runs.
-fn stop(server: &Server) {
-    server.signal(Signal::STOP);
-    eventually("all threads are stopped", || {
-        let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).expect("its threads");
-        tasks.flatten().all(|task| {
-            let stat = fs::read_to_string(task.path().join("stat")).expect("stat");
-            let state = stat
-                .rsplit(')')
-                .next()
-                .and_then(|rest| rest.trim_start().chars().next());
-            state == Some('T')
-        })
-    });
 }
 
 #[test]
@@ -284,9 +244,9 @@ fn a_node_that_does_not_answer_is_told_of_and_one_that_is_gone_is_not_waited_for
     let mut cluster = cluster_of(3, &redis);
     let mut ann = cluster.member(0, "ann");
     let mut bobs = [cluster.member(1, "bob"), cluster.member(2, "bob")];
-    stop(cluster.node(2));
+    cluster.node(2).stop_the_world();
     let told = ann.ask(&chat("bob", "one sleeps"));
-    cluster.node(2).signal(Signal::CONT);
+    cluster.node(2).go_on();
     let expected = json!({ "type": "ack", "id": "one sleeps", "delivered": 1, "unanswered": 1 });
     assert_eq!(told, expected);
     assert_eq!(bobs[0].read()["text"], "one sleeps");

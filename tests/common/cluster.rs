@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
-use super::DEADLINE;
 use super::client::Client;
-use super::gateway::{self, Member};
+use super::gateway::{self, Member, look};
 use super::nginx::Nginx;
 use super::ports;
 use super::redis::Redis;
 use super::server::{Server, ServerBuilder, ended_by};
+use super::{DEADLINE, eventually};
 
 /// Event loops of a node: a message within one must find another loop as well as another node.
 const WORKERS: usize = 2;
@@ -160,4 +160,27 @@ impl Cluster {
         assert!(self.nodes[node].is_none(), "the node runs");
         self.nodes[node] = Some(self.plans[node].builder().start());
     }
+}
+
+/// What a node says of itself: `ok`, or `degraded` where it is cut off from the others.
+pub(crate) fn status(server: &Server) -> String {
+    let (_, health) = look(&mut server.connect(), "/api/health");
+    health["status"].as_str().expect("a status").to_owned()
+}
+
+/// Waits until every node says that of itself.
+pub(crate) fn await_status(cluster: &Cluster, expected: &str) {
+    for node in 0..cluster.len() {
+        eventually(&format!("node {node} is {expected}"), || {
+            status(cluster.node(node)) == expected
+        });
+    }
+}
+
+/// Waits until so many nodes listen to a channel, where nobody has been told that they do.
+pub(crate) fn await_listeners(redis: &Redis, channel: &str, nodes: i64) {
+    eventually(&format!("{nodes} nodes listen to {channel}"), || {
+        let reply = redis.command(&["PUBSUB", "NUMSUB", channel]);
+        reply.items()[1].integer() == nodes
+    });
 }

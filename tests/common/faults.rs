@@ -2,11 +2,14 @@
 //!
 //! Two threads carry the bytes of a connection, one in each direction. Whatever wakes them is an event: a byte, the
 //! end of a direction (`SHUT_RD` from here), or a change of the fault, which they wait for where they wait for time.
+//!
+//! A fault may concern only connections that subscribe, or only those that publish: what a client of Redis is for shows by the
+//! first command of the two that it says.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,22 @@ const PIECES_PER_SECOND: u32 = 50;
 /// How often a write that its receiver does not take is looked after.
 const WRITE_LOOK: Duration = Duration::from_millis(20);
 
+/// Which connections a fault concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    All,
+    /// Those that have said `PUBLISH`.
+    Publishers,
+    /// Those that have said `SUBSCRIBE`.
+    Listeners,
+}
+
+/// What shows the lane of a connection.
+const WORDS: [(Lane, &[u8]); 2] = [
+    (Lane::Publishers, b"PUBLISH"),
+    (Lane::Listeners, b"SUBSCRIBE"),
+];
+
 /// What happens to the bytes.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -32,6 +51,7 @@ enum Fault {
 
 struct State {
     fault: Fault,
+    lane: Lane,
     /// Counts the changes, which end every wait.
     changes: u64,
     over: bool,
@@ -52,6 +72,8 @@ struct Connection {
     lost: AtomicBool,
     /// It ends by a reset as soon as its threads let go of it.
     reset: AtomicBool,
+    /// What the client is for, once that has shown.
+    lane: OnceLock<Lane>,
 }
 
 impl Connection {
@@ -59,6 +81,21 @@ impl Connection {
         [Some(&self.client), self.server.as_ref()]
             .into_iter()
             .flatten()
+    }
+
+    fn is_in(&self, lane: Lane) -> bool {
+        lane == Lane::All || self.lane.get() == Some(&lane)
+    }
+
+    /// Learns what the client is for from what it says.
+    fn learn(&self, said: &[u8]) {
+        if self.lane.get().is_none() {
+            let shows = |word: &[u8]| said.windows(word.len()).any(|piece| piece == word);
+            if let Some((lane, _)) = WORDS.into_iter().find(|(_, word)| shows(word)) {
+                // One thread reads what a client says.
+                let _ = self.lane.set(lane);
+            }
+        }
     }
 
     /// Makes its end a reset and wakes its threads. `SHUT_RD` tells the peers nothing.
@@ -94,6 +131,7 @@ impl Faults {
             .expect("a bound socket has an address");
         let state = State {
             fault: Fault::None,
+            lane: Lane::All,
             changes: 0,
             over: false,
             carried: Vec::new(),
@@ -132,12 +170,35 @@ impl Faults {
 
     /// Ends every connection that has carried something by a reset on both sides. New ones come through, or not, as before.
     pub(crate) fn reset_all(&self) {
-        let carried = std::mem::take(&mut self.shared.lock().carried);
-        for connection in carried.iter().filter_map(|it| it.connection.upgrade()) {
-            connection.reset();
+        self.reset_of(Lane::All);
+    }
+
+    /// The same of one lane.
+    pub(crate) fn reset_of(&self, lane: Lane) {
+        self.reset_where(|connection| connection.is_in(lane));
+    }
+
+    /// Ends those that have lost something, as their ends learn when a way is good again.
+    pub(crate) fn reset_lost(&self) {
+        self.reset_where(|connection| connection.lost.load(SeqCst));
+    }
+
+    fn reset_where(&self, concerns: impl Fn(&Connection) -> bool) {
+        let mut state = self.shared.lock();
+        let mut ended = Vec::new();
+        for carried in std::mem::take(&mut state.carried) {
+            match carried.connection.upgrade() {
+                Some(connection) if !concerns(&connection) => state.carried.push(carried),
+                Some(connection) => {
+                    connection.reset();
+                    ended.extend(carried.threads);
+                }
+                None => ended.extend(carried.threads),
+            }
         }
+        drop(state);
         self.shared.changed();
-        for thread in carried.into_iter().flat_map(|it| it.threads) {
+        for thread in ended {
             thread.join().expect("bytes were carried well");
         }
     }
@@ -145,32 +206,50 @@ impl Faults {
     /// From now on nothing arrives and nothing is refused: connections are accepted and their bytes swallowed. Those that
     /// are there stay open, and are lost for good.
     pub(crate) fn black_hole(&self) {
-        self.set(Fault::Swallow);
+        self.black_hole_of(Lane::All);
+    }
+
+    /// The same of one lane; of a new connection from when it shows what it is for.
+    pub(crate) fn black_hole_of(&self, lane: Lane) {
+        self.set(Fault::Swallow, lane);
     }
 
     /// Carries so many bytes a second in each direction of each connection, the rest waits with who sends.
     pub(crate) fn slow(&self, bytes_per_second: u32) {
+        self.slow_of(Lane::All, bytes_per_second);
+    }
+
+    /// The same of one lane.
+    pub(crate) fn slow_of(&self, lane: Lane, bytes_per_second: u32) {
         assert!(bytes_per_second > 0, "that would be a black hole");
-        self.set(Fault::Narrow { bytes_per_second });
+        self.set(Fault::Narrow { bytes_per_second }, lane);
     }
 
     /// Holds each piece that arrives for so long before it goes on.
     pub(crate) fn late(&self, by: Duration) {
-        self.set(Fault::Late { by });
+        self.late_of(Lane::All, by);
+    }
+
+    /// The same of one lane.
+    pub(crate) fn late_of(&self, lane: Lane, by: Duration) {
+        self.set(Fault::Late { by }, lane);
     }
 
     /// No fault any more, for new connections and for those that lost nothing.
     pub(crate) fn heal(&self) {
-        self.set(Fault::None);
+        self.set(Fault::None, Lane::All);
     }
 
-    fn set(&self, fault: Fault) {
+    fn set(&self, fault: Fault, lane: Lane) {
         let mut state = self.shared.lock();
         state.fault = fault;
+        state.lane = lane;
         if matches!(fault, Fault::Swallow) {
             let carried = state.carried.iter();
             for connection in carried.filter_map(|it| it.connection.upgrade()) {
-                connection.lost.store(true, SeqCst);
+                if connection.is_in(lane) {
+                    connection.lost.store(true, SeqCst);
+                }
             }
         }
         drop(state);
@@ -217,12 +296,13 @@ impl Shared {
         }
         state.forget_ended();
         // Connected under the lock, so that a fault comes before all of this or after.
-        let lost = matches!(state.fault, Fault::Swallow);
+        let lost = matches!((state.fault, state.lane), (Fault::Swallow, Lane::All));
         let server = if lost { None } else { connect(self.server) };
         let connection = Arc::new(Connection {
             client,
             lost: AtomicBool::new(lost),
             reset: AtomicBool::new(false),
+            lane: OnceLock::new(),
             server,
         });
         if !lost && connection.server.is_none() {
@@ -262,6 +342,9 @@ impl Shared {
                 Ok(0) => break,
                 Ok(length) => {
                     let Some(to) = to else { continue };
+                    if there {
+                        connection.learn(&buffer[..length]);
+                    }
                     if !self.carry_on(connection, to, &buffer[..length]) {
                         return;
                     }
@@ -290,13 +373,22 @@ impl Shared {
             if connection.reset.load(SeqCst) {
                 return false;
             }
+            let (fault, changes) = {
+                let state = self.lock();
+                let is_concerned = connection.is_in(state.lane);
+                let fault = if is_concerned {
+                    state.fault
+                } else {
+                    Fault::None
+                };
+                // Set while it showed what it is for.
+                let lost = matches!(fault, Fault::Swallow);
+                connection.lost.fetch_or(lost, SeqCst);
+                (fault, state.changes)
+            };
             if connection.lost.load(SeqCst) {
                 return true;
             }
-            let (fault, changes) = {
-                let state = self.lock();
-                (state.fault, state.changes)
-            };
             let (piece, wait) = match fault {
                 Fault::None | Fault::Swallow => (bytes.len(), Duration::ZERO),
                 Fault::Late { by } => (bytes.len(), by.saturating_sub(came.elapsed())),

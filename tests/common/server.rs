@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::DEADLINE;
 use super::client::Client;
 use super::lines::Lines;
 use super::tls::TestCertificate;
+use super::{DEADLINE, eventually};
 
 /// Where a server said that it listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,6 +255,25 @@ impl Server {
     pub(crate) fn signal(&self, signal: Signal) {
         assert!(self.exited.is_none(), "the server has ended already");
         kill_process(Pid::from_child(&self.child), signal).expect("the server's process is there");
+    }
+
+    /// SIGSTOP: connections stay open and are taken in by the kernel, and nobody answers. Done once none of its threads runs.
+    pub(crate) fn stop_the_world(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.id());
+        eventually("all threads are stopped", || {
+            let tasks = fs::read_dir(&tasks).expect("its threads");
+            tasks.flatten().all(|task| {
+                let stat = fs::read_to_string(task.path().join("stat")).expect("stat");
+                let state = stat.rsplit_once(") ").expect("a name in parentheses").1;
+                state.starts_with('T')
+            })
+        });
+    }
+
+    /// SIGCONT: it works off what has come meanwhile.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Waits for the end of the process; fails the test at the deadline.
