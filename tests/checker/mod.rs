@@ -7,6 +7,7 @@ pub(crate) mod person;
 pub(crate) mod presence;
 pub(crate) mod schedule;
 pub(crate) mod stage;
+mod tests;
 pub(crate) mod verdict;
 pub(crate) mod wire;
 pub(crate) mod world;
