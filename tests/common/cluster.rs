@@ -109,6 +109,11 @@ impl Cluster {
         self.nodes.len()
     }
 
+    /// Whether a node was not ended.
+    pub(crate) fn is_running(&self, node: usize) -> bool {
+        self.nodes[node].is_some()
+    }
+
     /// A running node.
     pub(crate) fn node(&self, node: usize) -> &Server {
         self.nodes[node].as_ref().expect("the node was not ended")
