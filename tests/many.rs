@@ -36,7 +36,7 @@ const OPENING_MAX: usize = 8;
 /// Connections of one source address: each takes a port of it.
 const PER_SOURCE: usize = 6_000;
 /// A node needs no more than this for each connection, in a debug build: an idle one owns no buffer.
-const NODE_BYTES_MAX: u64 = CONNECTIONS as u64 * 4_096;
+const NODE_BYTES_MAX: u64 = CONNECTIONS as u64 * 2_048;
 /// Time in which all of them are open, or all have got a message.
 const ALL: Duration = Duration::from_secs(120);
 /// Says that this process is to hold connections: to which address, and which of the sources are its own.

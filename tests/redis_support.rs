@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use common::cluster::Cluster;
-use common::faults::Faults;
+use common::faults::{Faults, Lane};
 use common::gateway::{Member, look};
 use common::redis::Redis;
 use common::resp::{self, RedisClient, Reply};
@@ -235,6 +235,42 @@ fn a_black_hole_swallows_and_says_nothing() {
         assert_eq!(client.expect_end(), io::ErrorKind::ConnectionReset);
     }
     redis.wait_clients(0);
+}
+
+#[test]
+fn a_fault_of_one_lane_leaves_the_others_alone() {
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    let mut publisher = RedisClient::connect(way.address());
+    let mut publish = |message: &str| publisher.ask(&["PUBLISH", "harbour", message]);
+    assert_eq!(publish("nobody listens"), Reply::Integer(0));
+    let mut old = RedisClient::connect(way.address());
+    assert_eq!(old.ask(&["SUBSCRIBE", "harbour"]).items().len(), 3);
+    way.black_hole_of(Lane::Listeners);
+    assert_eq!(publish("lost"), Reply::Integer(1));
+    let mut new = RedisClient::connect(way.address());
+    assert_eq!(new.ask(&["PING"]), pong(), "it may be for anything yet");
+    new.send(&["SUBSCRIBE", "harbour"]);
+    old.expect_silence(SILENCE);
+    new.expect_silence(SILENCE);
+    way.heal();
+    let mut newest = RedisClient::connect(way.address());
+    assert_eq!(newest.ask(&["SUBSCRIBE", "harbour"]).items().len(), 3);
+    way.reset_lost();
+    for client in [&mut old, &mut new] {
+        assert_eq!(client.expect_end(), io::ErrorKind::ConnectionReset);
+    }
+    redis.wait_clients(2);
+    assert_eq!(publish("one"), Reply::Integer(1));
+    way.late_of(Lane::Listeners, DEADLINE * 10);
+    assert_eq!(publish("late"), Reply::Integer(1));
+    way.slow_of(Lane::Publishers, 1_000_000);
+    assert_eq!(newest.read().items()[2].text(), "one");
+    way.reset_of(Lane::Publishers);
+    assert_eq!(publisher.expect_end(), io::ErrorKind::ConnectionReset);
+    assert_eq!(newest.read().items()[2].text(), "late");
+    way.reset_of(Lane::Listeners);
+    assert_eq!(newest.expect_end(), io::ErrorKind::ConnectionReset);
 }
 
 #[test]
