@@ -19,6 +19,8 @@ use checker::schedule::Schedule;
 use checker::stage::Stage;
 use checker::world::Phase;
 use checker::{CALLERS, PEOPLE, verdict};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 /// Violations that are shown.
 const SHOWN_MAX: usize = 3;
@@ -35,15 +37,13 @@ fn run(seed: u64, time: Duration) -> Result<String, String> {
     let mut schedule = Schedule::new(seed);
     let began = Instant::now();
     let mut people = Vec::new();
+    let mut seeds = StdRng::seed_from_u64(seed);
     for number in 0..PEOPLE {
-        let person = Person::new(Arc::clone(&stage.world), number, seed ^ number as u64 + 1);
+        let person = Person::new(Arc::clone(&stage.world), number, seeds.random());
         people.push(thread::spawn(|| person.live()));
     }
-    for number in 0..CALLERS {
-        let caller = Caller::new(
-            Arc::clone(&stage.world),
-            seed ^ (PEOPLE + number) as u64 + 1,
-        );
+    for _ in 0..CALLERS {
+        let caller = Caller::new(Arc::clone(&stage.world), seeds.random());
         people.push(thread::spawn(|| caller.live()));
     }
     let mut recovered = Ok(());
@@ -55,23 +55,27 @@ fn run(seed: u64, time: Duration) -> Result<String, String> {
         let now = stage.world.now();
         stage.world.history().rounds.push(now);
     }
-    stage.clear();
+    stage.world.order(|orders| orders.phase = Phase::Over);
+    if recovered.is_ok() {
+        stage.await_nobody();
+    }
     for person in people {
         person.join().expect("nothing that a node does fails it");
     }
     let history = stage.world.history();
     let (summary, violations) = verdict::judge(&history);
-    if violations.is_empty() {
-        recovered?;
+    if let (Ok(()), []) = (&recovered, violations.as_slice()) {
         let (deeds, rounds) = (history.deeds.len(), history.rounds.len());
         return Ok(format!("{rounds} rounds, {deeds} deeds, {summary:?}"));
     }
+    let mut wrong = format!("{} violations\n", violations.len());
+    if let Err(what) = recovered {
+        let last = history.rounds.last().copied().unwrap_or_default();
+        wrong += &format!("{what}\n{}", verdict::deeds_around(&history, last));
+    }
     let shown = violations.iter().take(SHOWN_MAX);
-    let shown: String = shown.map(|it| verdict::excerpt(&history, it)).collect();
-    Err(format!(
-        "{recovered:?}, {} violations\n{shown}",
-        violations.len()
-    ))
+    wrong.extend(shown.map(|it| verdict::excerpt(&history, it)));
+    Err(wrong)
 }
 
 #[test]

@@ -98,12 +98,13 @@ fn told_by(cluster: &Cluster, node: usize) -> Value {
 }
 
 /// What is to be told where these are there, all in one room.
-fn truth<'u>(there: impl Iterator<Item = &'u String> + Clone) -> Value {
-    let count = there.clone().count();
+fn truth(members: &BTreeMap<String, Member>) -> Value {
+    let there = members.keys();
+    let count = there.len();
     let entry = |user| json!({ "userId": user, "connections": 1 });
-    let users: Vec<_> = there.clone().map(entry).collect();
+    let users: Vec<_> = there.map(entry).collect();
     let online: BTreeMap<_, _> = (0..USERS)
-        .map(|number| (user(number), there.clone().any(|it| *it == user(number))))
+        .map(|number| (user(number), members.contains_key(&user(number))))
         .collect();
     json!({
         "users": online,
@@ -147,6 +148,33 @@ fn speak(members: &mut BTreeMap<String, Member>) {
     }
 }
 
+/// Somebody comes through nginx.
+fn come(cluster: &Cluster, user: &str) -> Member {
+    let mut member = cluster.member_through_nginx(user);
+    member.join("harbour");
+    member
+}
+
+/// Nobody else is there, whoever asks and however.
+fn see_only(
+    members: &mut BTreeMap<String, Member>,
+    gone: &[String],
+    cluster: &Cluster,
+    node: usize,
+) {
+    let present: Vec<_> = members.keys().cloned().collect();
+    for member in members.values_mut() {
+        for user in gone {
+            assert_eq!(delivered(member, &chat(user)), 0, "{user}");
+        }
+        let told = ask(member, &json!({ "type": "presence", "room": "harbour" }));
+        assert_eq!(told["users"], json!(present));
+    }
+    let mut client = cluster.connect(node);
+    let (_, told) = call(&mut client, "/api/broadcast", &json!({ "event": "e" }));
+    assert_eq!(told, json!({ "success": true, "delivered": present.len() }));
+}
+
 #[test]
 fn three_nodes_behind_nginx_are_one_and_lose_only_the_users_of_one_that_is_killed() {
     let redis = Redis::start();
@@ -154,73 +182,41 @@ fn three_nodes_behind_nginx_are_one_and_lose_only_the_users_of_one_that_is_kille
     let mut cluster = builder.start();
     await_status(&cluster, "ok");
     let mut members = BTreeMap::new();
-    let come = |cluster: &Cluster, user: &str| {
-        let mut member = cluster.member_through_nginx(user);
-        member.join("harbour");
-        member
-    };
     for name in (0..USERS).map(user) {
         members.insert(name.clone(), come(&cluster, &name));
     }
-    let places_before = places(&cluster, 0);
+    let at_first = places(&cluster, 0);
     for node in 0..NODES {
-        let here = places_before.values().filter(|place| **place == node);
-        assert!(
-            here.count() > 0,
-            "nginx leaves node {node} alone: {places_before:?}"
-        );
-        await_truth(
-            &cluster,
-            node,
-            &truth(members.keys()),
-            Instant::now() + EXPIRY,
-        );
+        let is_used = at_first.values().any(|place| *place == node);
+        assert!(is_used, "nginx leaves node {node} alone: {at_first:?}");
+        await_truth(&cluster, node, &truth(&members), Instant::now() + EXPIRY);
     }
     speak(&mut members);
 
-    let dead = places_before[&user(0)];
+    let dead = at_first[&user(0)];
     cluster.kill(dead);
     let deadline = Instant::now() + EXPIRY;
-    let is_gone = |user: &String| places_before[user] == dead;
-    let gone: Vec<_> = members
-        .keys()
-        .filter(|user| is_gone(user))
-        .cloned()
-        .collect();
-    let mut left: BTreeMap<_, _> = members.extract_if(.., |user, _| !is_gone(user)).collect();
-    for node in (0..NODES).filter(|node| *node != dead) {
-        await_truth(&cluster, node, &truth(left.keys()), deadline);
+    let is_left = |user: &String, _: &mut Member| at_first[user] != dead;
+    let mut left: BTreeMap<_, _> = members.extract_if(.., is_left).collect();
+    let gone: Vec<_> = members.keys().cloned().collect();
+    let others: Vec<_> = (0..NODES).filter(|node| *node != dead).collect();
+    for node in &others {
+        await_truth(&cluster, *node, &truth(&left), deadline);
     }
     speak(&mut left);
-    let present: Vec<_> = left.keys().cloned().collect();
-    for member in left.values_mut() {
-        for user in &gone {
-            assert_eq!(delivered(member, &chat(user)), 0, "{user}");
-        }
-        let told = ask(member, &json!({ "type": "presence", "room": "harbour" }));
-        assert_eq!(told["users"], json!(present));
-    }
-    let caller = (dead + 1) % NODES;
-    let (_, told) = call(
-        &mut cluster.connect(caller),
-        "/api/broadcast",
-        &json!({ "event": "e" }),
-    );
-    assert_eq!(told, json!({ "success": true, "delivered": left.len() }));
+    see_only(&mut left, &gone, &cluster, others[0]);
 
-    for (_, member) in &mut members {
-        member
-            .client
-            .read_to_end()
-            .expect("nginx ends what has lost its node");
+    for member in members.values_mut() {
+        let ended = member.client.read_to_end();
+        ended.expect("nginx ends what has lost its node");
     }
     for user in gone {
         left.insert(user.clone(), come(&cluster, &user));
     }
-    let places = places(&cluster, caller);
+    let places = places(&cluster, others[0]);
     assert!(places.values().all(|node| *node != dead), "{places:?}");
-    for node in (0..NODES).filter(|node| *node != dead) {
-        await_truth(&cluster, node, &truth(left.keys()), Instant::now() + EXPIRY);
+    for node in &others {
+        await_truth(&cluster, *node, &truth(&left), Instant::now() + EXPIRY);
     }
     speak(&mut left);
 }

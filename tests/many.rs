@@ -6,7 +6,7 @@
 mod common;
 
 use std::env;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -168,7 +168,7 @@ fn hold(address: SocketAddr, number: usize) {
             messages: 0,
         });
     }
-    println!("all are open");
+    tell("all are open");
     let mut events = Events::with_capacity(1024);
     let mut missing = CONNECTIONS;
     let end = Instant::now() + ALL;
@@ -181,7 +181,12 @@ fn hold(address: SocketAddr, number: usize) {
             }
         }
     }
-    println!("all got all");
+    tell("all got all");
+}
+
+/// Says a line to the process that has started this one.
+fn tell(line: &str) {
+    writeln!(io::stdout(), "{line}").expect("it listens");
 }
 
 /// One part of the connections, one after the other.

@@ -13,11 +13,11 @@ use super::schedule::{Act, Step};
 use super::verdict;
 use super::world::{Phase, World};
 use super::{CALLERS, NODES, PEOPLE};
-use crate::common::cluster::{Cluster, await_status};
+use crate::common::DEADLINE;
+use crate::common::cluster::{Cluster, await_status, status};
 use crate::common::faults::Faults;
 use crate::common::gateway::look;
 use crate::common::redis::Redis;
-use crate::common::{DEADLINE, eventually};
 
 /// The time in which nobody is told of any more who has gone.
 const EXPIRY: Duration = Duration::from_secs(5);
@@ -105,15 +105,29 @@ impl Stage {
 
     /// Waits until all is well again, and sees that it is: everybody hears everybody, and every node knows who is there.
     pub(crate) fn recover(&self) -> Result<(), String> {
-        await_status(&self.cluster, "ok");
+        self.wait("the nodes are well", || {
+            (0..NODES).all(|node| status(self.cluster.node(node)) == "ok")
+        })?;
         let ok_at = Instant::now();
         self.world.order(|orders| orders.phase = Phase::Quiet);
-        eventually("everybody is there, and has been answered", || {
+        self.wait("everybody is there, and has been answered", || {
             let history = self.world.history();
             history.open() == 0 && present(&history) == PEOPLE
-        });
+        })?;
         self.probe()?;
         self.await_presence(ok_at + EXPIRY)
+    }
+
+    /// Waits until `holds`; says at the deadline what did not come true.
+    fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {
+        let end = Instant::now() + DEADLINE;
+        while !holds() {
+            if Instant::now() > end {
+                return Err(format!("not in time: {what}"));
+            }
+            self.world.rest(LOOK);
+        }
+        Ok(())
     }
 
     /// Has everybody send something, until everybody gets everything.
@@ -132,10 +146,10 @@ impl Stage {
                 drop(history);
                 self.world.rest(LOOK);
             }
-            eventually("what was sent is answered", || {
+            self.wait("what was sent is answered", || {
                 let history = self.world.history();
                 history.sent.len() == since + PROBES && history.open() == 0
-            });
+            })?;
         }
         Err("all is well, and not everybody hears everybody".to_owned())
     }
@@ -149,7 +163,7 @@ impl Stage {
                 let of_node = differences.into_iter();
                 wrong.extend(of_node.map(|it| format!("node {node}: {it}")));
             }
-            wrong.extend(self.told_to_people(&truth));
+            wrong.extend(self.told_to_people(&truth)?);
             if wrong.is_empty() {
                 return Ok(());
             }
@@ -188,7 +202,7 @@ impl Stage {
     }
 
     /// What the gateway protocol tells those who are in rooms.
-    fn told_to_people(&self, truth: &Presence) -> Vec<String> {
+    fn told_to_people(&self, truth: &Presence) -> Result<Vec<String>, String> {
         let orders = self.world.order(|orders| orders.look += 1);
         let expected: u64 = truth.rooms.values().flat_map(Users::values).sum();
         let seen = || {
@@ -196,22 +210,20 @@ impl Stage {
             let of_this = seen.iter().filter(|seen| seen.look == orders.look);
             of_this.cloned().collect::<Vec<_>>()
         };
-        eventually("everybody is told who is in its rooms", || {
+        self.wait("everybody is told who is in its rooms", || {
             seen().len() as u64 == expected
-        });
+        })?;
         let is_wrong = |seen: &super::world::Seen| {
             let users = truth.rooms.get(&seen.room).map(BTreeMap::keys);
             !users.is_some_and(|users| users.eq(seen.users.iter()))
         };
         let wrong = seen().into_iter().filter(is_wrong);
-        wrong
-            .map(|seen| format!("#{} was told {seen:?}", seen.connection))
-            .collect()
+        let wrong = wrong.map(|seen| format!("#{} was told {seen:?}", seen.connection));
+        Ok(wrong.collect())
     }
 
-    /// Sends everybody home; no node keeps anything of them.
-    pub(crate) fn clear(&self) {
-        self.world.order(|orders| orders.phase = Phase::Over);
+    /// Waits until no node keeps anything of those who were there.
+    pub(crate) fn await_nobody(&self) {
         for node in 0..NODES {
             let node = self.cluster.node(node);
             node.wait_descriptors(self.descriptors, DEADLINE);

@@ -305,20 +305,7 @@ pub(crate) fn excerpt(history: &History, violation: &Violation) -> String {
     };
     let message = history.sent.iter().find(|sent| sent.stamp == stamp);
     let at = message.map_or(Moment::ZERO, |sent| sent.at);
-    let round = history.rounds.partition_point(|end| *end < at);
-    let from = if round == 0 {
-        Moment::ZERO
-    } else {
-        history.rounds[round - 1]
-    };
-    let to = history.rounds.get(round).copied().unwrap_or(Moment::MAX);
-    for deed in history
-        .deeds
-        .iter()
-        .filter(|deed| (from..=to).contains(&deed.at))
-    {
-        let _ = writeln!(text, "  {:>12.3?} {}", deed.at, deed.what);
-    }
+    text += &deeds_around(history, at);
     for number in [Some(stamp.sender), violation.receiver]
         .into_iter()
         .flatten()
@@ -370,6 +357,21 @@ pub(crate) fn excerpt(history: &History, violation: &Violation) -> String {
         );
     }
     text
+}
+
+/// What was done to the servers in the round of that time.
+pub(crate) fn deeds_around(history: &History, at: Moment) -> String {
+    let round = history.rounds.partition_point(|end| *end < at);
+    let from = match round {
+        0 => Moment::ZERO,
+        _ => history.rounds[round - 1],
+    };
+    let to = history.rounds.get(round).copied().unwrap_or(Moment::MAX);
+    let deeds = history.deeds.iter();
+    let deeds = deeds.filter(|deed| (from..=to).contains(&deed.at));
+    deeds
+        .map(|deed| format!("  {:>12.3?} {}\n", deed.at, deed.what))
+        .collect()
 }
 
 fn show_around<T>(
