@@ -66,7 +66,10 @@ fn run(seed: u64, time: Duration) -> Result<String, String> {
     let (summary, violations) = verdict::judge(&history);
     if let (Ok(()), []) = (&recovered, violations.as_slice()) {
         let (deeds, rounds) = (history.deeds.len(), history.rounds.len());
-        return Ok(format!("{rounds} rounds, {deeds} deeds, {summary:?}"));
+        let probes = stage.world.orders().probe;
+        return Ok(format!(
+            "{rounds} rounds, {deeds} deeds, {probes} probes, {summary:?}"
+        ));
     }
     let mut wrong = format!("{} violations\n", violations.len());
     if let Err(what) = recovered {
