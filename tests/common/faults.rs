@@ -90,7 +90,10 @@ impl Connection {
     /// Learns what the client is for from what it says.
     fn learn(&self, said: &[u8]) {
         if self.lane.get().is_none() {
-            let shows = |word: &[u8]| said.windows(word.len()).any(|piece| piece == word);
+            let shows = |word: &[u8]| {
+                let mut pieces = said.windows(word.len());
+                pieces.any(|piece| piece.eq_ignore_ascii_case(word))
+            };
             if let Some((lane, _)) = WORDS.into_iter().find(|(_, word)| shows(word)) {
                 // One thread reads what a client says.
                 let _ = self.lane.set(lane);
