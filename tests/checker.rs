@@ -42,8 +42,8 @@ fn run(seed: u64, time: Duration) -> Result<String, String> {
         let person = Person::new(Arc::clone(&stage.world), number, seeds.random());
         people.push(thread::spawn(|| person.live()));
     }
-    for _ in 0..CALLERS {
-        let caller = Caller::new(Arc::clone(&stage.world), seeds.random());
+    for number in 0..CALLERS {
+        let caller = Caller::new(Arc::clone(&stage.world), number, seeds.random());
         people.push(thread::spawn(|| caller.live()));
     }
     let mut recovered = Ok(());

@@ -12,7 +12,7 @@ use super::history::{Stamp, Target};
 use super::person::{PATIENCE, RETRY, answer};
 use super::wire::Wire;
 use super::world::{Phase, World};
-use super::{FIXED_ROOMS, FLOATING_ROOMS, USERS, user};
+use super::{FIXED_ROOMS, FLOATING_ROOMS, PEOPLE, USERS, user};
 
 /// What it calls itself in the history.
 const WHO: &str = "a caller of the API";
@@ -22,14 +22,16 @@ const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) struct Caller {
     world: Arc<World>,
+    number: usize,
     rng: StdRng,
     probes: u64,
 }
 
 impl Caller {
-    pub(crate) fn new(world: Arc<World>, seed: u64) -> Self {
+    pub(crate) fn new(world: Arc<World>, number: usize, seed: u64) -> Self {
         Self {
             world,
+            number,
             rng: StdRng::seed_from_u64(seed),
             probes: 0,
         }
@@ -60,7 +62,7 @@ impl Caller {
 
     fn stay(&mut self, wire: &mut Wire, place: usize) -> io::Result<()> {
         loop {
-            let orders = self.world.orders();
+            let orders = self.world.heed(PEOPLE + self.number);
             if orders.phase == Phase::Over {
                 return Ok(());
             }

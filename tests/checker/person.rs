@@ -125,7 +125,7 @@ impl Session<'_> {
     fn stay(&mut self) -> io::Result<End> {
         let mut deadline = Instant::now() + PATIENCE;
         loop {
-            let orders = self.person.world.orders();
+            let orders = self.person.world.heed(self.person.number);
             if orders.phase == Phase::Over {
                 return Ok(End::Over);
             }

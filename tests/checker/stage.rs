@@ -108,14 +108,13 @@ impl Stage {
         self.wait("the nodes are well", || {
             (0..NODES).all(|node| status(self.cluster.node(node)) == "ok")
         })?;
-        let ok_at = Instant::now();
         self.world.order(|orders| orders.phase = Phase::Quiet);
         self.wait("everybody is there, and has been answered", || {
             let history = self.world.history();
-            history.open() == 0 && present(&history) == PEOPLE
+            self.world.is_heeded() && history.open() == 0 && present(&history) == PEOPLE
         })?;
         self.probe()?;
-        self.await_presence(ok_at + EXPIRY)
+        self.await_presence()
     }
 
     /// Waits until `holds`; says at the deadline what did not come true.
@@ -154,7 +153,8 @@ impl Stage {
         Err("all is well, and not everybody hears everybody".to_owned())
     }
 
-    fn await_presence(&self, deadline: Instant) -> Result<(), String> {
+    fn await_presence(&self) -> Result<(), String> {
+        let deadline = Instant::now() + EXPIRY;
         let truth = Presence::truth(&self.world.history());
         loop {
             let mut wrong = Vec::new();
@@ -187,16 +187,13 @@ impl Stage {
         for room in rooms["rooms"].as_array().into_iter().flatten() {
             let name = room["room"].as_str().unwrap_or_default();
             let (_, answer) = look(&mut client, &format!("/api/rooms/{name}"));
-            let users = users_of(&answer);
-            let mut total = users.values().sum::<u64>();
+            let mut users = users_of(&answer);
+            let total = users.values().sum::<u64>();
             // Two answers about the same.
-            if room["connections"] != answer["connections"] || answer["connections"] != total {
-                total = u64::MAX;
+            if room["connections"] != total || answer["connections"] != total {
+                users.insert("(counts that differ)".to_owned(), 0);
             }
-            let room = told.rooms.entry(name.to_owned()).or_insert(users);
-            if total == u64::MAX {
-                room.insert("(counts that differ)".to_owned(), 0);
-            }
+            told.rooms.insert(name.to_owned(), users);
         }
         told
     }

@@ -5,6 +5,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::history::{History, Moment};
+use super::{CALLERS, PEOPLE};
+
+/// Those who take part.
+const PARTIES: usize = PEOPLE + CALLERS;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,12 @@ pub(crate) struct Orders {
     pub(crate) look: u64,
 }
 
+/// The orders, and which phase each of those who take part has taken up.
+struct Office {
+    orders: Orders,
+    heeded: [Phase; PARTIES],
+}
+
 /// What one was told of who is in a room.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
@@ -42,7 +52,7 @@ pub(crate) struct World {
     pub(crate) addresses: Vec<SocketAddr>,
     history: Mutex<History>,
     seen: Mutex<Vec<Seen>>,
-    orders: Mutex<Orders>,
+    office: Mutex<Office>,
     changed: Condvar,
 }
 
@@ -62,7 +72,10 @@ impl World {
             addresses,
             history: Mutex::default(),
             seen: Mutex::default(),
-            orders: Mutex::new(orders),
+            office: Mutex::new(Office {
+                orders,
+                heeded: [Phase::Quiet; PARTIES],
+            }),
             changed: Condvar::new(),
         }
     }
@@ -80,22 +93,36 @@ impl World {
     }
 
     pub(crate) fn orders(&self) -> Orders {
-        *lock(&self.orders)
+        lock(&self.office).orders
+    }
+
+    /// The orders, which one of those who take part does nothing against from now on until it asks again.
+    pub(crate) fn heed(&self, party: usize) -> Orders {
+        let mut office = lock(&self.office);
+        office.heeded[party] = office.orders.phase;
+        office.orders
+    }
+
+    /// Whether all have taken up the phase that was ordered last.
+    pub(crate) fn is_heeded(&self) -> bool {
+        let office = lock(&self.office);
+        let phase = office.orders.phase;
+        office.heeded.iter().all(|heeded| *heeded == phase)
     }
 
     /// Gives other orders.
     pub(crate) fn order(&self, change: impl FnOnce(&mut Orders)) -> Orders {
-        let mut orders = lock(&self.orders);
-        change(&mut orders);
+        let mut office = lock(&self.office);
+        change(&mut office.orders);
         self.changed.notify_all();
-        *orders
+        office.orders
     }
 
     /// Lets so much time pass, or less where the run is over.
     pub(crate) fn rest(&self, time: Duration) {
-        let orders = lock(&self.orders);
-        let goes_on = |orders: &mut Orders| orders.phase != Phase::Over;
-        let waited = self.changed.wait_timeout_while(orders, time, goes_on);
+        let office = lock(&self.office);
+        let goes_on = |office: &mut Office| office.orders.phase != Phase::Over;
+        let waited = self.changed.wait_timeout_while(office, time, goes_on);
         drop(waited);
     }
 
