@@ -200,6 +200,11 @@ fn open(address: SocketAddr, number: usize, opener: usize) -> Vec<TcpStream> {
         let mut client = Client::tcp_from(source, address);
         client.upgrade("/");
         let stream = client.into_tcp();
+        // Ended by a reset: the ports would be kept for a minute after a good end, and the next run would look for free ones.
+        let socket = socket2::SockRef::from(&stream);
+        socket
+            .set_linger(Some(Duration::ZERO))
+            .expect("SO_LINGER can be set");
         stream
             .set_nonblocking(true)
             .expect("a socket need not block");

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use super::history::{Answer, Heard, Stamp, Target};
+use super::history::{Answer, Heard, History, Stamp, Target};
 use super::wire::Wire;
 use super::world::{Orders, Phase, Seen, World};
 use super::{FIXED_ROOMS, FLOATING_ROOMS, USERS, fixed_rooms_of, user};
@@ -25,7 +26,7 @@ const LISTEN_MOST: Duration = Duration::from_millis(20);
 const LISTEN_LEAST: Duration = Duration::from_millis(1);
 
 pub(crate) struct Person {
-    world: std::sync::Arc<World>,
+    world: Arc<World>,
     number: usize,
     user: String,
     rng: StdRng,
@@ -57,7 +58,7 @@ struct Session<'p> {
 }
 
 impl Person {
-    pub(crate) fn new(world: std::sync::Arc<World>, number: usize, seed: u64) -> Self {
+    pub(crate) fn new(world: Arc<World>, number: usize, seed: u64) -> Self {
         Self {
             world,
             number,
@@ -263,7 +264,7 @@ impl Session<'_> {
 
     /// Goes in order: nothing counts it any more once its connection is at its end.
     fn leave(&mut self) -> io::Result<()> {
-        let world = std::sync::Arc::clone(&self.person.world);
+        let world = Arc::clone(&self.person.world);
         let now = world.now();
         for stay in &mut world.history().connections[self.place].stays {
             stay.leaving.get_or_insert(now);
@@ -279,7 +280,7 @@ impl Session<'_> {
     }
 
     fn on_message(&mut self, message: &Value) {
-        let world = std::sync::Arc::clone(&self.person.world);
+        let world = Arc::clone(&self.person.world);
         let now = world.now();
         let mut history = world.history();
         let heard = match message["type"].as_str() {
@@ -322,12 +323,7 @@ impl Session<'_> {
     }
 
     /// It was told that it is in a room, or has left it.
-    fn on_room(
-        &self,
-        message: &Value,
-        history: &mut super::history::History,
-        now: Duration,
-    ) -> bool {
+    fn on_room(&self, message: &Value, history: &mut History, now: Duration) -> bool {
         let Some((what, room)) = message["id"].as_str().and_then(|id| id.split_once(' ')) else {
             return false;
         };

@@ -1,6 +1,6 @@
 //! Who is there, in truth and as the nodes tell it. Nothing here touches a server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{History, Target};
 
@@ -40,7 +40,7 @@ impl Presence {
         compare("users", &self.users, &told.users, &mut found);
         let none = Users::new();
         let rooms = self.rooms.keys().chain(told.rooms.keys());
-        let rooms: std::collections::BTreeSet<_> = rooms.collect();
+        let rooms: BTreeSet<_> = rooms.collect();
         for room in rooms {
             let users = |of: &Self| of.rooms.get(room).unwrap_or(&none).clone();
             compare(room, &users(self), &users(told), &mut found);

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::history::{Deed, History};
+use super::history::{Connection, Deed, History};
 use super::presence::{Presence, Users};
 use super::schedule::{Act, Step};
 use super::verdict;
-use super::world::{Phase, World};
+use super::world::{Phase, Seen, World};
 use super::{CALLERS, NODES, PEOPLE};
 use crate::common::DEADLINE;
 use crate::common::cluster::{Cluster, await_status, status};
@@ -210,7 +210,7 @@ impl Stage {
         self.wait("everybody is told who is in its rooms", || {
             seen().len() as u64 == expected
         })?;
-        let is_wrong = |seen: &super::world::Seen| {
+        let is_wrong = |seen: &Seen| {
             let users = truth.rooms.get(&seen.room).map(BTreeMap::keys);
             !users.is_some_and(|users| users.eq(seen.users.iter()))
         };
@@ -231,7 +231,7 @@ impl Stage {
 /// How many people are wherever they want to be.
 fn present(history: &History) -> usize {
     let connections = history.connections.iter();
-    let is_present = |it: &&super::history::Connection| {
+    let is_present = |it: &&Connection| {
         let mut open = it.stays.iter().filter(|stay| stay.left.is_none());
         let is_settled = open.all(|stay| stay.ready.is_some() && stay.leaving.is_none());
         it.ended.is_none() && !it.stays.is_empty() && is_settled
