@@ -454,3 +454,22 @@ fn a_back_end_acts_on_users_and_connections_of_all_nodes() {
         bob.client.expect_close(4000);
     }
 }
+
+#[test]
+fn who_came_before_a_node_was_ever_heard_is_told_of_a_gap_as_well() {
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    way.black_hole();
+    let cluster = Cluster::builder(2, &redis)
+        .env_of(1, "REDIS_URL", redis.url_at(way.address()))
+        .start();
+    eventually("one node is well", || status(cluster.node(0)) == "ok");
+    let (mut ann, mut bob) = (cluster.member(0, "ann"), cluster.member(1, "bob"));
+    assert_eq!(ann.ask(&chat("bob", "lost")), ack("lost", 0));
+    way.heal();
+    way.reset_lost();
+    eventually("the other one is as well", || {
+        status(cluster.node(1)) == "ok"
+    });
+    assert_eq!(bob.read(), json!({ "type": "gap" }));
+}

@@ -81,6 +81,9 @@ pub trait Inbox: Send + Sync + fmt::Debug {
     /// maybe a second one. It has [`SWEEP_LEASE`](crate::limits::SWEEP_LEASE) to return.
     fn gone(&self, node: &str, list: List, names: &[String]);
 
+    /// Whether anybody is here who may have missed something.
+    fn has_clients(&self) -> bool;
+
     /// The link is back: what others have published meanwhile never came.
     fn missed(&self);
 

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 
@@ -87,8 +87,6 @@ pub(super) struct Plan {
     pub(super) inbox: Arc<dyn Inbox>,
     /// None where the server has everything.
     pub(super) shard: Option<Shard>,
-    /// Whether others may have published before it is there.
-    pub(super) is_late: bool,
     pub(super) doubts: Doubts,
 }
 
@@ -107,7 +105,6 @@ pub(super) struct Desk {
     pub(super) own_channel: String,
     pub(super) words: Words,
     shard: Option<Shard>,
-    pub(super) is_late: bool,
     pub(super) doubts: Doubts,
     pub(super) orders: SegQueue<Order>,
     order_bytes: AtomicU64,
@@ -141,7 +138,6 @@ impl Link {
             own_channel,
             inbox,
             shard,
-            is_late,
             doubts,
         } = plan;
         let desk = Arc::new(Desk {
@@ -149,7 +145,6 @@ impl Link {
             own_channel,
             words: if shard.is_some() { SHARDED } else { PLAIN },
             shard,
-            is_late,
             doubts,
             orders: SegQueue::new(),
             order_bytes: AtomicU64::new(0),
@@ -202,6 +197,7 @@ impl Link {
     /// See [`crate::broker::Broker::note`].
     pub(super) fn note(&self, channel: String, ticket: Option<u64>) -> bool {
         // Where nobody listens, everything is looked at before somebody does.
+        fence(Ordering::SeqCst);
         let is_listening = self.desk.is_listening.load(Ordering::Acquire);
         if is_listening {
             self.desk.notes.push((channel, ticket));

@@ -1,7 +1,7 @@
 //! The thread that listens: what comes is handed to the inbox as it is read, and subscriptions follow what this node listens to.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::thread;
 
 use redis::{Cmd, Connection, ErrorKind, RedisError, RedisResult, Value};
@@ -13,20 +13,20 @@ use crate::broker::Fate;
 
 pub(super) fn run(server: &RedisServer, desk: &Desk) {
     let mut backoff = Backoff::new();
-    let mut is_late = desk.is_late;
+    let mut was_heard = false;
     let mut is_lost = false;
     while !desk.is_stopping() {
         let mut is_heard = false;
         let doubts = desk.doubts.count();
         let ended = server.connect().and_then(|connection| {
             let mut listener = Listener::new(connection, desk, doubts);
-            let ended = listener.listen(is_late);
+            let ended = listener.listen(was_heard);
             is_heard = listener.is_heard;
             ended
         });
         // A server that takes the connection and nothing else is as good as none.
         if is_heard {
-            is_late = true;
+            was_heard = true;
             backoff = Backoff::new();
             is_lost = false;
         }
@@ -52,8 +52,11 @@ enum Awaited {
     Unsubscription,
     /// All before it: who wanted to know is told then.
     Tickets(Vec<u64>),
-    /// All that the node listens to, after a time in which it heard nothing.
-    Return,
+    /// All that the node listens to.
+    All {
+        is_return: bool,
+        has_clients: bool,
+    },
 }
 
 /// A subscribed connection.
@@ -82,7 +85,7 @@ impl<'d> Listener<'d> {
 
     /// Listens until the link breaks: a read that finds nothing for too long breaks it, because the publisher sees to it that
     /// something comes.
-    fn listen(&mut self, is_late: bool) -> RedisResult<()> {
+    fn listen(&mut self, is_return: bool) -> RedisResult<()> {
         let desk = self.desk;
         // Notes count from here on: what changes while the channels are listed is looked at again.
         let mut tickets = Vec::new();
@@ -90,13 +93,18 @@ impl<'d> Listener<'d> {
             tickets.extend(ticket);
         }
         desk.is_listening.store(true, Ordering::Release);
+        // Who comes now sees that, or is seen below.
+        fence(Ordering::SeqCst);
+        // Who is here was let in while nobody listened, be it before the first time.
+        let has_clients = desk.inbox.has_clients();
         let mut channels = desk.channels();
         channels.push(desk.own_channel.clone());
         self.subscribe(channels)?;
         self.awaited.push_back(Awaited::Tickets(tickets));
-        if is_late {
-            self.awaited.push_back(Awaited::Return);
-        }
+        self.awaited.push_back(Awaited::All {
+            is_return,
+            has_clients,
+        });
         while !desk.is_stopping() {
             let value = self.connection.recv_response()?;
             self.take(value)?;
@@ -145,9 +153,16 @@ impl<'d> Listener<'d> {
                         self.desk.inbox.settle(*ticket, Fate::Heard(0));
                     }
                 }
-                Awaited::Return => {
-                    log::info!("Redis is heard again");
-                    self.desk.inbox.missed();
+                Awaited::All {
+                    is_return,
+                    has_clients,
+                } => {
+                    if *is_return {
+                        log::info!("Redis is heard again");
+                    }
+                    if *has_clients {
+                        self.desk.inbox.missed();
+                    }
                 }
             }
             self.awaited.pop_front();

@@ -72,7 +72,6 @@ impl RedisBroker {
                 own_channel,
                 inbox,
                 shard: None,
-                is_late: false,
                 doubts: doubts.clone(),
             })?;
             let connect = move || server.connect();

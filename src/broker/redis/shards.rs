@@ -194,13 +194,13 @@ impl Desk {
     }
 
     /// Makes the links be those to the masters of `map`.
-    fn follow(&self, map: &Map, is_first: bool) -> io::Result<()> {
+    fn follow(&self, map: &Map) -> io::Result<()> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let mut next = BTreeMap::new();
         for (master, slots) in map {
             let held = match links.get(master) {
                 Some(held) if held.slots == *slots => Arc::clone(held),
-                _ => self.begin(master, slots, is_first)?,
+                _ => self.begin(master, slots)?,
             };
             next.insert(master.clone(), held);
         }
@@ -213,7 +213,7 @@ impl Desk {
         Ok(())
     }
 
-    fn begin(&self, master: &Master, slots: &Slots, is_first: bool) -> io::Result<Arc<Held>> {
+    fn begin(&self, master: &Master, slots: &Slots) -> io::Result<Arc<Held>> {
         let (host, port) = master;
         log::info!(
             "Redis Cluster: {host}:{port} has {} ranges of slots",
@@ -227,7 +227,6 @@ impl Desk {
                 slots: slots.clone(),
                 alarm: Arc::clone(&self.alarm),
             }),
-            is_late: !is_first,
             // Who has other slots than before, or none, gets another link in any case.
             doubts: Doubts::default(),
         })?;
@@ -276,7 +275,6 @@ impl Desk {
 fn watch(desk: &Desk) {
     let mut at = None;
     let mut is_lost = false;
-    let mut is_first = true;
     let mut is_doubtful = false;
     let mut map = Map::new();
     while !desk.alarm.is_over.load(Ordering::Acquire) {
@@ -284,11 +282,10 @@ fn watch(desk: &Desk) {
             Ok(found) => {
                 is_lost = false;
                 if found != map {
-                    match desk.follow(&found, is_first) {
+                    match desk.follow(&found) {
                         Ok(()) => map = found,
                         Err(error) => log::error!("a link to Redis cannot be made: {error}"),
                     }
-                    is_first = false;
                 }
             }
             Err(error) => log_loss(

@@ -218,6 +218,11 @@ impl Inbox for Arrivals {
         }
     }
 
+    fn has_clients(&self) -> bool {
+        let node = self.node.upgrade();
+        node.is_some_and(|node| node.directory().find(Kind::Everyone, "").is_some())
+    }
+
     /// Everyone is told that something may be missing.
     fn missed(&self) {
         if let Some(node) = self.node.upgrade() {
