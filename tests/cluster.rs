@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::cluster::{Cluster, await_listeners, await_status, status};
-use common::faults::Faults;
+use common::faults::{Faults, Lane};
 use common::gateway::{Member, call, look};
 use common::redis::Redis;
 use common::{DEADLINE, eventually};
@@ -471,5 +471,24 @@ fn who_came_before_a_node_was_ever_heard_is_told_of_a_gap_as_well() {
     eventually("the other one is as well", || {
         status(cluster.node(1)) == "ok"
     });
+    assert_eq!(bob.read(), json!({ "type": "gap" }));
+}
+
+#[test]
+fn who_was_told_too_early_that_it_is_there_is_told_of_a_gap() {
+    const LATE: Duration = Duration::from_millis(1_500);
+    let redis = Redis::start();
+    let way = Faults::forward(redis.address());
+    let cluster = Cluster::builder(2, &redis)
+        .env_of(1, "REDIS_URL", redis.url_at(way.address()))
+        .start();
+    await_status(&cluster, "ok");
+    let mut ann = cluster.member(0, "ann");
+    cluster.member(1, "eve");
+    way.late_of(Lane::Listeners, LATE);
+    let mut bob = cluster.member(1, "bob");
+    assert_eq!(ann.ask(&chat("bob", "lost")), ack("lost", 0));
+    way.heal();
+    await_listeners(&redis, "tidegate:u:bob", 1);
     assert_eq!(bob.read(), json!({ "type": "gap" }));
 }

@@ -68,6 +68,9 @@ pub trait Inbox: Send + Sync + fmt::Debug {
     /// What became of a publication with that ticket.
     fn settle(&self, ticket: u64, fate: Fate);
 
+    /// What was noted with these tickets has been followed.
+    fn followed(&self, tickets: &[u64]);
+
     /// Whether this node listens to that channel now.
     fn listens_to(&self, channel: &str) -> bool;
 
@@ -130,8 +133,8 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// not taken: the link is away, or too much waits. Nothing is kept for later, when it would come too late.
     fn publish(&self, channel: String, bytes: Vec<u8>, ticket: Option<u64>) -> bool;
 
-    /// Whether this node listens to that channel may have changed. With a ticket it is told when the broker has followed, as of
-    /// something that nobody heard; false where it does not follow now: the link is away, and brings nothing.
+    /// Whether this node listens to that channel may have changed. With a ticket it is told when the broker has followed; false
+    /// where it does not follow now: the link is away, and brings nothing.
     fn note(&self, channel: String, ticket: Option<u64>) -> bool;
 
     /// How it is.

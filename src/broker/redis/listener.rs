@@ -9,7 +9,6 @@ use redis::{Cmd, Connection, ErrorKind, RedisError, RedisResult, Value};
 use super::link::Desk;
 use super::server::RedisServer;
 use super::{Backoff, bundle, log_loss};
-use crate::broker::Fate;
 
 pub(super) fn run(server: &RedisServer, desk: &Desk) {
     let mut backoff = Backoff::new();
@@ -148,11 +147,7 @@ impl<'d> Listener<'d> {
         while let Some(next) = self.awaited.front() {
             match next {
                 Awaited::Subscription | Awaited::Unsubscription => return,
-                Awaited::Tickets(tickets) => {
-                    for ticket in tickets {
-                        self.desk.inbox.settle(*ticket, Fate::Heard(0));
-                    }
-                }
+                Awaited::Tickets(tickets) => self.desk.inbox.followed(tickets),
                 Awaited::All {
                     is_return,
                     has_clients,

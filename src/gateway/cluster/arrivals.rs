@@ -177,6 +177,20 @@ impl Inbox for Arrivals {
         }
     }
 
+    fn followed(&self, tickets: &[u64]) {
+        let mut is_late = false;
+        for ticket in tickets {
+            match self.tickets.settle(*ticket, Fate::Heard(0)) {
+                Some(outcome) => self.tell(outcome),
+                // Who asked has been told already, and may have missed something since.
+                None => is_late = true,
+            }
+        }
+        if is_late {
+            self.missed();
+        }
+    }
+
     fn listens_to(&self, channel: &str) -> bool {
         if self.always().iter().any(|always| always == channel) {
             return true;
