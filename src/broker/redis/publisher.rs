@@ -220,12 +220,13 @@ impl<'d> Publisher<'d> {
             return Err(error.into());
         }
         self.has_published = true;
-        if !self.desk.is_publishing.load(Ordering::Relaxed) {
+        // What was under way when doubts came proves nothing, and tells of no gap: a heartbeat comes behind them.
+        if beats {
             self.desk.is_publishing.store(true, Ordering::Release);
-        }
-        // No more often: what tells of it may be dropped as well.
-        if beats && self.desk.has_dropped.swap(false, Ordering::AcqRel) {
-            self.desk.inbox.dropped();
+            // No more often: what tells of it may be dropped as well.
+            if self.desk.has_dropped.swap(false, Ordering::AcqRel) {
+                self.desk.inbox.dropped();
+            }
         }
         Ok(())
     }
