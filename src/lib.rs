@@ -10,7 +10,7 @@
 //! | 2 | [`reactor`] | the mio loop: connections, readiness, timers, send queues; bytes and sessions only |
 //! | 2 | [`hub`] | users, rooms and who hears what on this node; publications encoded once |
 //! | 1 | [`websocket`], [`http`], [`auth`] | protocols without I/O: bytes and `now` in, events and bytes out |
-//! | 0 | [`buffer`], [`id`], [`limits`], `sync`, [`timestamp`] | values that everyone may hold, and the locks and atomics of the standard library |
+//! | 0 | [`buffer`], [`id`], [`limits`], [`metrics`], `sync`, [`timestamp`] | values that everyone may hold, and the locks and atomics of the standard library |
 //!
 //! **A message comes in:** `reactor` reads into the worker's shared buffer, the session of `gateway` drives
 //! `websocket::protocol::Protocol::receive` until it gives `None`, the endpoint answers with effects, and
@@ -30,6 +30,7 @@ pub mod http;
 pub mod hub;
 pub mod id;
 pub mod limits;
+pub mod metrics;
 pub mod reactor;
 pub mod server;
 mod sync;

@@ -13,10 +13,11 @@ use crate::websocket::protocol::MessageKind;
 /// One of several rounds of a turn: who is in several of their groups gets everything in one write.
 #[inline(never)]
 pub(super) fn hold<T: Transport>(engine: &mut Engine<GatewaySession, T>, round: &Round) {
-    for (members, frames) in round.runs() {
-        for member in members {
-            engine.hold_shared(member.key, frames);
-        }
+    for run in round.runs() {
+        let reached = run.members.iter();
+        let reached = reached.filter(|member| engine.hold_shared(member.key, run.frames));
+        let sent = reached.count() as u64 * u64::from(run.messages);
+        engine.shard().meters.messages_sent.add(sent);
     }
 }
 
@@ -33,12 +34,19 @@ pub(super) fn send_lossy<T: Transport>(
     };
     let mut gaps = Gaps::default();
     let mut dropped = 0;
-    for (members, frames) in round.runs() {
-        for member in members {
+    let mut sent = 0;
+    for run in round.runs() {
+        for member in run.members {
             let gap = |missed| gaps.frame(&lossy.room, missed);
-            dropped += u64::from(engine.send_lossy(member.key, frames, lossy.tag, keep, gap));
+            if let Some(lost) = engine.send_lossy(member.key, run.frames, lossy.tag, keep, gap) {
+                dropped += u64::from(lost);
+                sent += u64::from(run.messages);
+            }
         }
     }
+    let meters = &engine.shard().meters;
+    meters.messages_sent.add(sent);
+    meters.gaps.add(gaps.told);
     if dropped > 0 {
         let now = engine.now();
         let tally = &engine.shard().node.tally;
@@ -51,10 +59,13 @@ pub(super) fn send_lossy<T: Transport>(
 struct Gaps {
     /// The last one: many who read too slowly miss the same.
     last: Option<(u32, Shared)>,
+    /// How many there were.
+    told: u64,
 }
 
 impl Gaps {
     fn frame(&mut self, room: &str, missed: u32) -> Shared {
+        self.told += 1;
         match &self.last {
             Some((of, frame)) if *of == missed => Shared::clone(frame),
             _ => {

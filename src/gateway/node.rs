@@ -1,7 +1,8 @@
 //! What all workers of the process share: the doors, the farewell flag, the ways to each other.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use super::admission::Admission;
 use super::api::Idempotency;
 use super::cluster::Cluster;
 use super::config::EndpointKind;
+use super::metrics::{Scrape, WorkerMeters};
 use super::session::{GatewaySession, Mail};
 use super::tally::Tally;
 use crate::buffer::Account;
@@ -51,6 +53,10 @@ pub struct Node {
     publication_bytes: Arc<AtomicUsize>,
     account: Arc<Account>,
     descriptor_freed: OnceLock<Hook>,
+    meters: Vec<Arc<WorkerMeters>>,
+    /// Clients that were told that messages of other nodes may be missing.
+    cluster_gaps: AtomicU64,
+    scrapes: OnceLock<SyncSender<Scrape>>,
 }
 
 impl Node {
@@ -72,6 +78,9 @@ impl Node {
             publication_bytes: Arc::new(AtomicUsize::new(0)),
             account: Arc::default(),
             descriptor_freed: OnceLock::new(),
+            meters: (0..workers).map(|_| Arc::default()).collect(),
+            cluster_gaps: AtomicU64::new(0),
+            scrapes: OnceLock::new(),
         }
     }
 
@@ -108,6 +117,33 @@ impl Node {
         {
             call();
         }
+    }
+
+    /// What each worker counts.
+    pub fn meters(&self) -> &[Arc<WorkerMeters>] {
+        &self.meters
+    }
+
+    /// Tells once, before the workers run, where requests for metrics go.
+    pub fn set_scrapes(&self, scrapes: SyncSender<Scrape>) {
+        assert!(self.scrapes.set(scrapes).is_ok(), "there is one place");
+    }
+
+    /// Has a request for metrics answered by mail; false where nobody can.
+    pub(super) fn scrape(&self, scrape: Scrape) -> bool {
+        let scrapes = self.scrapes.get();
+        scrapes.is_some_and(|scrapes| scrapes.try_send(scrape).is_ok())
+    }
+
+    /// So many clients are told that messages of other nodes may be missing.
+    pub(super) fn count_cluster_gaps(&self, clients: u32) {
+        self.cluster_gaps
+            .fetch_add(u64::from(clients), Ordering::Relaxed);
+    }
+
+    /// Clients that were told so.
+    pub(super) fn cluster_gaps(&self) -> u64 {
+        self.cluster_gaps.load(Ordering::Relaxed)
     }
 
     /// Workers of the process.

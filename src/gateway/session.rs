@@ -48,6 +48,13 @@ pub enum Mail {
         /// What there is at the other.
         part: Box<Gathered>,
     },
+    /// All metrics, for a connection that has asked for them.
+    Metrics {
+        /// Which.
+        connection: ConnKey,
+        /// The body of the answer.
+        text: String,
+    },
     /// Other settings from now on.
     Configure(Arc<GatewayConfig>),
 }
@@ -126,7 +133,7 @@ impl GatewaySession {
         }
     }
 
-    /// A call of the API has its answer.
+    /// A request that others had to answer has its answer.
     pub(super) fn on_told(&mut self, body: &[u8], cx: &mut Context<'_, Self>) {
         if let Stage::Http(http) = &mut self.stage {
             http.on_told(body, cx);
@@ -235,6 +242,7 @@ impl Session for GatewaySession {
             Stage::Http(_) => log::debug!("{id} closed by {initiator}: {detail}"),
             Stage::WebSocket(websocket) => {
                 websocket.on_close(cx);
+                cx.shard.meters.count_closed(reason);
                 if [CloseReason::SLOW_CONSUMER, CloseReason::SEND_QUEUES_FULL].contains(&reason) {
                     let tally = &cx.shard.node.tally;
                     tally.reached(Limit::SendQueue, 1, cx.now, &id);
@@ -286,6 +294,12 @@ impl Session for GatewaySession {
                 question,
             } => answering::ask_for_node(engine, origin, ticket, &question),
             Mail::Answer { number, part } => answering::take(engine, number, *part),
+            Mail::Metrics { connection, text } => {
+                engine.visit(connection, |session, cx| {
+                    session.on_told(text.as_bytes(), cx);
+                });
+                engine.resume(connection);
+            }
             Mail::Configure(config) => {
                 engine.shard().configure(config);
                 for key in engine.open_keys() {
@@ -305,10 +319,12 @@ impl Session for GatewaySession {
             if let Some(lossy) = round.lossy() {
                 delivery::send_lossy(engine, &round, lossy);
             } else if round.is_alone() {
-                for (members, frames) in round.runs() {
-                    for member in members {
-                        engine.send_shared(member.key, frames);
-                    }
+                for run in round.runs() {
+                    let reached = run.members.iter();
+                    let reached =
+                        reached.filter(|member| engine.send_shared(member.key, run.frames));
+                    let sent = reached.count() as u64 * u64::from(run.messages);
+                    engine.shard().meters.messages_sent.add(sent);
                 }
             } else {
                 delivery::hold(engine, &round);

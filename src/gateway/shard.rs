@@ -9,6 +9,7 @@ use super::ask::{Answered, Asks, Gathered, Purpose, Question, Who};
 use super::cluster::{Asker, Whom};
 use super::config::GatewayConfig;
 use super::json::message::Object;
+use super::metrics::WorkerMeters;
 use super::node::Node;
 use super::session::Mail;
 use crate::hub::{Audience, Hub, Kind, PeerId, Publication, Reach, Target};
@@ -32,6 +33,8 @@ pub struct Shard {
     pub node: Arc<Node>,
     /// The frame codec of all sessions here.
     pub codec: Codec,
+    /// What this worker counts.
+    pub(super) meters: Arc<WorkerMeters>,
     pub(super) hub: Hub,
     pub(super) asks: Asks,
     /// What another worker's mailbox had no room for, in order.
@@ -75,9 +78,11 @@ impl Shard {
                 }
             });
         }
+        let meters = Arc::clone(&node.meters()[worker]);
         Self {
             worker,
             config,
+            meters,
             node,
             codec,
             hub,

@@ -1,6 +1,7 @@
 //! Whole connections over memory, under a clock that the test moves.
 
 mod delivery;
+mod metrics;
 mod rates;
 
 use std::sync::{Arc, Mutex};
@@ -82,11 +83,15 @@ impl Bench {
 
     /// A connection that has said nothing.
     fn connect(&mut self) -> Peer {
+        self.connect_from(ClientAddress::UNIX)
+    }
+
+    fn connect_from(&mut self, client: ClientAddress) -> Peer {
         let (transport, end) = MemoryTransport::pair(usize::MAX);
         let node = Arc::clone(&self.engine.shard().node);
         let verdict = node.admission.enter(None, Tick(0));
         node.admission.assign();
-        let session = GatewaySession::new(ClientAddress::UNIX, verdict, None);
+        let session = GatewaySession::new(client, verdict, None);
         let key = self
             .engine
             .insert(transport, session, |_, _| Ok::<(), ()>(()))

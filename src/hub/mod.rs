@@ -19,5 +19,5 @@ pub use directory::{Audience, Directory, Kind, Listed};
 pub use members::Member;
 pub use policy::{Overflow, RoomPolicies};
 pub use publication::{Encoding, Publication, Target};
-pub use round::{Lossy, Round};
+pub use round::{Lossy, Round, Run};
 pub use worker::{Hub, Joined, PeerId, Reach};

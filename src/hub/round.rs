@@ -16,6 +16,19 @@ pub(super) struct Skip {
     pub(super) position: u32,
     /// What it gets all the same.
     pub(super) frames: Vec<Shared>,
+    /// Publications in them.
+    pub(super) messages: u32,
+}
+
+/// Members one after the other who get the same.
+#[derive(Debug)]
+pub struct Run<'r> {
+    /// Who.
+    pub members: &'r [Member],
+    /// What, in order.
+    pub frames: &'r [Shared],
+    /// How many publications that is.
+    pub messages: u32,
 }
 
 /// The members that take one encoding, and what they get.
@@ -23,28 +36,45 @@ pub(super) struct Skip {
 pub(super) struct List {
     pub(super) members: MemberList,
     pub(super) frames: Vec<Shared>,
+    /// Publications in them.
+    messages: u32,
     /// In order of their positions.
     pub(super) skips: Vec<Skip>,
 }
 
 impl List {
-    /// Makes as few pieces as possible of what goes out.
-    pub(super) fn prepare(&mut self) {
-        put_together(&mut self.frames);
-        for skip in &mut self.skips {
-            put_together(&mut skip.frames);
+    /// Counts what goes out, and makes as few pieces as possible of it unless it has to stay apart.
+    pub(super) fn prepare(&mut self, stays_apart: bool) {
+        let skips = self.skips.iter_mut();
+        let skips = skips.map(|skip| (&mut skip.frames, &mut skip.messages));
+        for (frames, messages) in [(&mut self.frames, &mut self.messages)]
+            .into_iter()
+            .chain(skips)
+        {
+            *messages = frames.len() as u32;
+            if !stays_apart {
+                put_together(frames);
+            }
         }
     }
 
     /// Members one after the other who get the same. Those whom nothing passes by get everything.
-    fn runs(&self) -> impl Iterator<Item = (&[Member], &[Shared])> {
+    fn runs(&self) -> impl Iterator<Item = Run<'_>> {
         let begins = self.skips.iter().map(|skip| skip.position as usize + 1);
         let begins = std::iter::once(0).chain(begins);
         let ends = self.skips.iter().map(Some).chain([None]);
         begins.zip(ends).flat_map(|(begin, skip)| {
             let end = skip.map_or(self.members.len(), |skip| skip.position as usize);
-            let others = (&self.members[begin..end], self.frames.as_slice());
-            let skipped = skip.map(|skip| (&self.members[end..=end], skip.frames.as_slice()));
+            let others = Run {
+                members: &self.members[begin..end],
+                frames: &self.frames,
+                messages: self.messages,
+            };
+            let skipped = skip.map(|skip| Run {
+                members: &self.members[end..=end],
+                frames: &skip.frames,
+                messages: skip.messages,
+            });
             std::iter::once(others).chain(skipped)
         })
     }
@@ -97,9 +127,9 @@ impl Round {
     }
 
     /// Who gets what: members one after the other, with all that each of them gets, in order.
-    pub fn runs(&self) -> impl Iterator<Item = (&[Member], &[Shared])> {
+    pub fn runs(&self) -> impl Iterator<Item = Run<'_>> {
         let lists = self.lists.iter().flat_map(List::runs);
-        lists.filter(|(members, frames)| !members.is_empty() && !frames.is_empty())
+        lists.filter(|run| !run.members.is_empty() && !run.frames.is_empty())
     }
 
     pub(super) fn into_parts(self) -> (u32, impl Iterator<Item = (Encoding, MemberList)>) {
@@ -168,15 +198,21 @@ mod tests {
         let skip = |position, frames: &[&str]| Skip {
             position,
             frames: frames.iter().map(|text| frame(text)).collect(),
+            messages: 0,
         };
         let mut round = Round::new(0, true, None);
         let list = round.list_mut(Encoding::Deflated);
         list.members = (0..6).map(member).collect();
         list.frames = vec![frame("a"), frame("b")];
         list.skips = vec![skip(0, &["b"]), skip(3, &[]), skip(5, &["a"])];
-        list.prepare();
+        list.prepare(false);
         let mut sent = Vec::new();
-        for (members, frames) in round.runs() {
+        for run in round.runs() {
+            let Run {
+                members, frames, ..
+            } = run;
+            let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
+            assert_eq!(run.messages as usize, bytes, "one byte each");
             let text = String::from_utf8(Shared::concat(frames).to_vec()).expect("text");
             sent.extend(
                 members

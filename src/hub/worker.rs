@@ -292,13 +292,16 @@ impl Hub {
             for (position, who) in self.excepted(group, encoding, count) {
                 let theirs = deliveries.iter().filter(|one| one.except != Some(who));
                 let frames = theirs.map(|one| frame(one, codec)).collect();
-                list.skips.push(Skip { position, frames });
+                list.skips.push(Skip {
+                    position,
+                    frames,
+                    messages: 0,
+                });
             }
             // One by one, where each may be dropped by itself.
-            if round.lossy().is_none() {
-                round.list_mut(encoding).prepare();
-            }
+            let stays_apart = round.lossy().is_some();
             let list = round.list_mut(encoding);
+            list.prepare(stays_apart);
             list.members = std::mem::take(self.groups[group as usize].members.list_mut(encoding));
         }
         self.pending.drain(..count);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::connection::{Connection, Detached, DetachedState, Stage};
+use super::meters::LoopMeters;
 use super::output::Output;
 use super::queue::{Keep, SendQueue, Tag};
 use super::readiness::Readiness;
@@ -75,6 +76,7 @@ pub(super) struct Tools {
     pub(super) pool: Pool,
     /// What is held for peers that have not read it, by this engine and others.
     pub(super) account: Arc<Account>,
+    pub(super) meters: Arc<LoopMeters>,
     pub(super) wheel: Wheel,
     /// Connections that go on without an event.
     pub(super) waiting: VecDeque<ConnKey>,
@@ -130,6 +132,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
                 control: Control::default(),
                 pool: Pool::new(POOL_BUFFERS_MAX, POOL_BUFFER_BYTES_MAX),
                 account: Arc::default(),
+                meters: Arc::default(),
                 wheel: Wheel::new(now),
                 waiting: VecDeque::new(),
                 full: Vec::new(),
@@ -157,6 +160,16 @@ impl<S: Session, T: Transport> Engine<S, T> {
     pub fn set_account(&mut self, account: Arc<Account>) {
         debug_assert!(self.is_empty(), "what is held was put on the other account");
         self.tools.account = account;
+    }
+
+    /// Counts on `meters` from now on.
+    pub fn set_meters(&mut self, meters: Arc<LoopMeters>) {
+        self.tools.meters = meters;
+    }
+
+    /// What is counted of this loop.
+    pub fn meters(&self) -> &LoopMeters {
+        &self.tools.meters
     }
 
     /// Connections that hold a descriptor.
@@ -387,7 +400,8 @@ impl<S: Session, T: Transport> Engine<S, T> {
     }
 
     /// Sends frames of a group, `tag`, whose older ones may be dropped where the peer reads too slowly: `keep` says which wait, and
-    /// `gap` makes the frame that tells how many are missed. Gives how many were dropped now.
+    /// `gap` makes the frame that tells how many are missed. Gives how many were dropped now; `None` where the connection is not
+    /// open.
     pub fn send_lossy(
         &mut self,
         key: ConnKey,
@@ -395,22 +409,24 @@ impl<S: Session, T: Transport> Engine<S, T> {
         tag: Tag,
         keep: Keep,
         gap: impl FnOnce(u32) -> Shared,
-    ) -> u32 {
+    ) -> Option<u32> {
         match self.at(key) {
             Some(mut turn) if turn.connection.stage == Stage::Open => {
-                turn.send_lossy(frames, tag, keep, gap)
+                Some(turn.send_lossy(frames, tag, keep, gap))
             }
-            _ => 0,
+            _ => None,
         }
     }
 
     /// As [`send_shared`](Self::send_shared), but written by [`send_held`](Self::send_held), together with everything else
     /// that is held for the connection.
-    pub fn hold_shared(&mut self, key: ConnKey, frames: &[Shared]) {
-        if let Some(mut turn) = self.at(key)
-            && turn.connection.stage == Stage::Open
-        {
-            turn.hold_shared(frames);
+    pub fn hold_shared(&mut self, key: ConnKey, frames: &[Shared]) -> bool {
+        match self.at(key) {
+            Some(mut turn) if turn.connection.stage == Stage::Open => {
+                turn.hold_shared(frames);
+                true
+            }
+            _ => false,
         }
     }
 

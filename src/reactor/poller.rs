@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
@@ -12,6 +12,7 @@ use super::connection::Detached;
 use super::engine::{Engine, Limits};
 use super::intake::{INTAKE_INDEX, Intake};
 use super::mailbox::Mailbox;
+use super::meters::LoopMeters;
 use super::readiness::Readiness;
 use super::session::{CloseReason, Session};
 use super::time::{Clock, Tick};
@@ -107,6 +108,11 @@ impl<S: Session> Reactor<S> {
         self.engine.set_account(account);
     }
 
+    /// Counts on `meters` from now on.
+    pub fn set_meters(&mut self, meters: Arc<LoopMeters>) {
+        self.engine.set_meters(meters);
+    }
+
     /// Where commands go.
     pub fn mailbox(&self) -> Arc<Mailbox<Command<S>>> {
         Arc::clone(&self.mailbox)
@@ -144,7 +150,8 @@ impl<S: Session> Reactor<S> {
     }
 
     fn turn(&mut self, events: &Events) {
-        self.engine.begin_turn(self.clock.now());
+        let begun = Instant::now();
+        self.engine.begin_turn(self.clock.at(begun));
         let mut has_mail = std::mem::take(&mut self.has_more_mail);
         for event in events {
             if event.token() == WAKE {
@@ -176,6 +183,7 @@ impl<S: Session> Reactor<S> {
         let registry = self.poll.registry();
         self.engine
             .watch_room(|stream, key| stream.watch_room(registry, Token(key.to_word() as usize)));
+        self.engine.meters().turns.record(begun.elapsed());
     }
 
     /// How long to wait for events; what is due before that is an event of the alarm's.

@@ -58,7 +58,13 @@ impl Clock {
 
     /// The current tick.
     pub fn now(&self) -> Tick {
-        Tick((self.start.elapsed().as_millis() as u64 / TICK_MS) as u32)
+        self.at(Instant::now())
+    }
+
+    /// The tick of `instant`; tick 0 where that is before the start.
+    pub fn at(&self, instant: Instant) -> Tick {
+        let elapsed = instant.saturating_duration_since(self.start);
+        Tick((elapsed.as_millis() as u64 / TICK_MS) as u32)
     }
 
     /// Time from now until `tick` has come; zero where it has.

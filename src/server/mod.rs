@@ -4,7 +4,8 @@ mod acceptor;
 mod listeners;
 pub mod logging;
 pub mod open_files;
-mod redis_tls;
+mod process;
+pub mod redis_tls;
 mod running;
 pub mod settings;
 #[cfg(test)]

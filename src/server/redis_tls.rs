@@ -3,14 +3,22 @@
 use std::fs;
 use std::path::Path;
 
-use super::settings::RedisTlsFiles;
+use super::settings::{ClusterSettings, RedisTlsFiles};
 use crate::broker::redis::{RedisServer, RedisTls};
 
-/// `server`, spoken to with these files.
+/// The Redis of the settings, spoken to with their files.
 ///
 /// # Errors
 /// The file that cannot be used, and why.
-pub(super) fn equip(server: RedisServer, files: &RedisTlsFiles) -> Result<RedisServer, String> {
+pub fn server(settings: &ClusterSettings) -> Result<RedisServer, String> {
+    let server = settings.server.clone();
+    match &settings.tls {
+        Some(files) => equip(server, files),
+        None => Ok(server),
+    }
+}
+
+fn equip(server: RedisServer, files: &RedisTlsFiles) -> Result<RedisServer, String> {
     let roots = files.roots.as_ref().map(|path| read("REDIS_TLS_CA", path));
     let client = files.client.as_ref().map(|(certificate, key)| {
         let certificate = read("REDIS_TLS_CERT", certificate)?;

@@ -14,10 +14,14 @@ use super::listeners::Listener;
 use super::settings::{
     Arguments, ClusterSettings, ListenAddress, Loaded, Settings, reloadable_changes,
 };
-use super::{StartError, logging, redis_tls, tls_files, token_keys, translate};
+use super::{StartError, logging, process, redis_tls, tls_files, token_keys, translate};
 use crate::broker::redis::RedisBroker;
-use crate::gateway::{Admission, Cluster, GatewayConfig, GatewaySession, Mail, Node, Shard};
+use crate::gateway::{
+    Admission, Cluster, GatewayConfig, GatewaySession, Mail, Node, SCRAPES_MAX, Shard,
+    serve_scrapes,
+};
 use crate::reactor::{Clock, Command, Mailbox, Reactor};
+use crate::timestamp;
 
 /// Items that may wait for one worker.
 const MAIL_ITEMS_MAX: usize = 64 * 1024;
@@ -142,6 +146,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     if let Some(cluster) = &settings.cluster {
         node.enter(connect(&node, cluster, &config)?);
     }
+    tell_metrics(&node)?;
     let mut reactors = reactors(settings, config, &node)?;
     let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
     let acceptor_config = AcceptorConfig {
@@ -195,14 +200,22 @@ fn connect(
     settings: &ClusterSettings,
     config: &GatewayConfig,
 ) -> Result<Cluster, StartError> {
-    let server = match &settings.tls {
-        Some(files) => redis_tls::equip(settings.server.clone(), files),
-        None => Ok(settings.server.clone()),
-    };
-    let server = server.map_err(StartError::RedisTls)?;
+    let server = redis_tls::server(settings).map_err(StartError::RedisTls)?;
     let start =
         |identity, inbox| RedisBroker::start(server, identity, inbox).map_err(StartError::System);
     Cluster::join(node, &settings.prefix, config.codec, start)
+}
+
+/// The thread that answers requests for metrics. It ends with the node.
+fn tell_metrics(node: &Arc<Node>) -> Result<(), StartError> {
+    let (sender, scrapes) = mpsc::sync_channel(SCRAPES_MAX);
+    node.set_scrapes(sender);
+    let node = Arc::downgrade(node);
+    let started_at = timestamp::since_1970();
+    spawn("metrics", move || {
+        serve_scrapes(&node, &scrapes, || process::figures(started_at));
+    })?;
+    Ok(())
 }
 
 /// One reactor a worker, on one clock.
@@ -218,6 +231,7 @@ fn reactors(
         let mut reactor = Reactor::new(shard, translate::limits(settings), clock, MAIL_ITEMS_MAX)
             .map_err(StartError::System)?;
         reactor.set_account(Arc::clone(node.account()));
+        reactor.set_meters(Arc::clone(&node.meters()[worker].turns));
         Ok(reactor)
     };
     (0..settings.workers).map(reactor).collect()

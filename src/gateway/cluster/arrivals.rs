@@ -242,7 +242,8 @@ impl Inbox for Arrivals {
         if let Some(node) = self.node.upgrade() {
             let mut text = Vec::new();
             Object::new(&mut text, "gap").end();
-            self.deliver(&node, Kind::Everyone, "", MessageKind::Text, &text);
+            let clients = self.deliver(&node, Kind::Everyone, "", MessageKind::Text, &text);
+            node.count_cluster_gaps(clients);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Answers that are complete in memory.
 
+use crate::gateway::metrics::Asked;
 use crate::gateway::shard::Shard;
 use crate::http::response::Response;
 use crate::reactor::Tick;
@@ -14,6 +15,8 @@ pub(super) struct Answer<'a> {
     pub(super) body: &'a [u8],
     pub(super) keep_alive: bool,
     pub(super) head_only: bool,
+    /// What it is counted under.
+    pub(super) asked: Asked,
 }
 
 impl<'a> Answer<'a> {
@@ -26,7 +29,14 @@ impl<'a> Answer<'a> {
             body: sentence.as_bytes(),
             keep_alive: false,
             head_only: false,
+            asked: Asked::OTHER,
         }
+    }
+
+    /// Is counted under that.
+    pub(super) fn to(mut self, asked: Asked) -> Self {
+        self.asked = asked;
+        self
     }
 
     pub(super) fn with_headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
@@ -35,6 +45,7 @@ impl<'a> Answer<'a> {
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>, shard: &mut Shard, now: Tick) {
+        shard.meters.count_answer(self.asked, self.status);
         Response {
             status: self.status,
             content_type: self.content_type,

@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::{Outcome, say};
 use crate::gateway::api::{self, Call, Caller, Claim, Done, Kept, Problem};
+use crate::gateway::metrics::Asked;
 use crate::gateway::session::GatewaySession;
 use crate::http::body::{BodyDecoder, BodyFraming};
 use crate::http::error::HttpError;
@@ -15,17 +16,21 @@ use crate::websocket::protocol::Input;
 #[derive(Debug, Clone)]
 pub(super) struct Form {
     pub(super) keep_alive: bool,
-    head_only: bool,
+    pub(super) head_only: bool,
+    /// Of a success.
+    pub(super) content_type: &'static str,
+    /// What the answer is counted under.
+    pub(super) asked: Asked,
     /// `Access-Control-Allow-Origin`.
-    origin: Option<Box<str>>,
+    pub(super) origin: Option<Box<str>>,
 }
 
-/// A call that is not answered yet.
+/// A request that is not answered yet.
 #[derive(Debug)]
 pub(super) enum Pending {
     /// Its body is coming.
     Reading(Reading),
-    /// Workers have been asked.
+    /// Others have been asked.
     Waiting(Form),
 }
 
@@ -51,6 +56,8 @@ pub(super) fn refuse_early(
     let form = Form {
         keep_alive: false,
         head_only: request.method == "HEAD",
+        content_type: api::JSON,
+        asked: Asked::plain(request.path()),
         origin: allowed_origin(request, cx),
     };
     let problem = Problem::new(status, detail).with_headers(headers);
@@ -70,6 +77,8 @@ pub(super) fn begin(
             && framing == BodyFraming::None
             && !cx.shard.node.is_draining(),
         head_only: request.method == "HEAD",
+        content_type: api::JSON,
+        asked: Asked::plain(request.path()),
         origin: allowed_origin(request, cx),
     };
     if request.method == "OPTIONS" {
@@ -107,8 +116,7 @@ fn admit(request: &RequestHead<'_>, cx: &Context<'_, GatewaySession>) -> Result<
         let detail = "No API key is set on this server (API_KEY), so that nobody may do this.";
         return Err(Problem::new(403, detail));
     };
-    let given = request.header("x-api-key").or_else(|| bearer(request));
-    match given {
+    match key_of(request) {
         Some(given) if expected.is(given) => Ok(call),
         Some(_) => Err(unauthorized("The API key is wrong.")),
         None => Err(unauthorized(
@@ -119,6 +127,11 @@ fn admit(request: &RequestHead<'_>, cx: &Context<'_, GatewaySession>) -> Result<
 
 fn unauthorized(detail: &'static str) -> Problem {
     Problem::new(401, detail).with_headers(&[("WWW-Authenticate", "Bearer")])
+}
+
+/// The API key that a request shows.
+pub(super) fn key_of<'b>(request: &RequestHead<'b>) -> Option<&'b [u8]> {
+    request.header("x-api-key").or_else(|| bearer(request))
 }
 
 fn bearer<'b>(request: &RequestHead<'b>) -> Option<&'b [u8]> {
@@ -256,9 +269,9 @@ fn tell(done: Done, form: Form, cx: &mut Context<'_, GatewaySession>) -> Outcome
     }
 }
 
-/// 200 with a JSON body.
+/// 200 with that body.
 pub(super) fn succeed(body: &[u8], form: &Form, cx: &mut Context<'_, GatewaySession>) -> Outcome {
-    write(200, api::JSON, &[], body, form, cx)
+    write(200, form.content_type, &[], body, form, cx)
 }
 
 /// The first answer again.
@@ -298,6 +311,7 @@ fn write(
         // The drain may have come while workers were asked.
         keep_alive: form.keep_alive && !cx.shard.node.is_draining(),
         head_only: form.head_only,
+        asked: form.asked,
     };
     say(&answer, cx)
 }
@@ -355,6 +369,7 @@ fn preflight(
         body: b"",
         keep_alive: form.keep_alive,
         head_only: false,
+        asked: form.asked,
     };
     say(&answer, cx)
 }

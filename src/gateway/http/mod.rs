@@ -2,6 +2,7 @@
 
 mod answer;
 mod call;
+mod metrics;
 mod upgrade;
 
 use std::ops::ControlFlow;
@@ -9,6 +10,7 @@ use std::ops::ControlFlow;
 use super::address::AddressRefusal;
 use super::admission::Verdict;
 use super::api;
+use super::metrics::Asked;
 use super::session::{Entry, GatewaySession};
 use super::websocket::WebSocketStage;
 use crate::http::body::BodyFraming;
@@ -32,7 +34,7 @@ pub(super) struct HttpStage {
     scanner: HeadScanner,
     /// The beginning of a head that has not arrived whole.
     partial: Vec<u8>,
-    /// The call of the API that the last request makes.
+    /// The last request, where its answer takes time.
     pending: Option<Box<Pending>>,
 }
 
@@ -228,7 +230,13 @@ fn answer(
         .routes
         .iter()
         .position(|route| route.path == request.path());
-    let is_call = route.is_none() && api::is_api(request.path()) && !handshake::is_upgrade(request);
+    let is_handshake = route.is_some() || handshake::is_upgrade(request);
+    let is_call = !is_handshake && api::is_api(request.path());
+    let asked = if is_handshake {
+        Asked::Handshake
+    } else {
+        Asked::plain(request.path())
+    };
     let framing = match request.body() {
         Ok(framing) => framing,
         Err(error) if is_call => {
@@ -240,10 +248,8 @@ fn answer(
         if is_call {
             return call::refuse_early(request, status, sentence.trim_end(), &[RETRY_AFTER], cx);
         }
-        return say(
-            &Answer::refusal(status, sentence).with_headers(&[RETRY_AFTER]),
-            cx,
-        );
+        let refusal = Answer::refusal(status, sentence).with_headers(&[RETRY_AFTER]);
+        return say(&refusal.to(asked), cx);
     }
     let Some(route) = route else {
         if is_call {
@@ -252,10 +258,13 @@ fn answer(
         // A body that nobody reads, or a peer that goes on as if it had been upgraded, must not be taken for requests.
         // A server that is going away waits for no further request.
         let keep_alive = request.keep_alive()
-            && !handshake::is_upgrade(request)
+            && !is_handshake
             && framing == BodyFraming::None
             && !cx.shard.node.is_draining();
-        return page(request, keep_alive, cx);
+        if request.path() == metrics::PATH && !is_handshake {
+            return metrics::answer(request, keep_alive, entry, cx);
+        }
+        return page(request, keep_alive, asked, cx);
     };
     match upgrade(request, route, entry, cx) {
         Ok(websocket) => Outcome::Upgrade(websocket),
@@ -303,6 +312,7 @@ fn say(answer: &Answer<'_>, cx: &mut Context<'_, GatewaySession>) -> Outcome {
 fn page(
     request: &RequestHead<'_>,
     keep_alive: bool,
+    asked: Asked,
     cx: &mut Context<'_, GatewaySession>,
 ) -> Outcome {
     let is_read = matches!(request.method, "GET" | "HEAD");
@@ -321,5 +331,5 @@ fn page(
     };
     answer.keep_alive = keep_alive;
     answer.head_only = request.method == "HEAD";
-    say(&answer, cx)
+    say(&answer.to(asked), cx)
 }

@@ -5,6 +5,7 @@ use super::{Outcome, RETRY_AFTER, address_refused, say};
 use crate::gateway::address::AddressRefusal;
 use crate::gateway::admission::Verdict;
 use crate::gateway::bearer;
+use crate::gateway::metrics::Asked;
 use crate::gateway::session::{Entry, GatewaySession};
 use crate::gateway::websocket::WebSocketStage;
 use crate::http::head::RequestHead;
@@ -25,30 +26,27 @@ pub(super) fn upgrade(
         Err(error) => return Err(refuse_handshake(error, request, cx)),
     };
     if !config.origins.allows(only_origin(request)) {
-        return Err(say(
-            &Answer::refusal(403, "Pages of this origin may not connect.\n"),
-            cx,
-        ));
+        let refusal = Answer::refusal(403, "Pages of this origin may not connect.\n");
+        return Err(refuse(refusal, cx));
     }
     let bearer = match bearer::of_handshake(request, &config, cx.now) {
         Ok(bearer) => bearer,
         Err(unauthorized) => {
             let sentence = format!("{}\n", unauthorized.sentence());
             let refusal = Answer::refusal(401, &sentence);
-            return Err(say(
-                &refusal.with_headers(&[("WWW-Authenticate", "Bearer")]),
-                cx,
-            ));
+            let refusal = refusal.with_headers(&[("WWW-Authenticate", "Bearer")]);
+            return Err(refuse(refusal, cx));
         }
     };
     if cx.shard.node.is_draining() {
         let refusal = Answer::refusal(503, "The server is going away.\n");
-        return Err(say(&refusal.with_headers(&[RETRY_AFTER]), cx));
+        return Err(refuse(refusal.with_headers(&[RETRY_AFTER]), cx));
     }
     if let Err(refusal) = enter_forwarded(request, entry, cx) {
-        return Err(say(&address_refused(refusal), cx));
+        return Err(refuse(address_refused(refusal), cx));
     }
     accepted.write(cx.out.cork());
+    cx.shard.meters.count_answer(Asked::Handshake, 101);
     let row = &config.routes[route];
     log::info!(
         "{} opened: address={} path={}",
@@ -74,7 +72,11 @@ fn refuse_handshake(
     let mut refusal =
         Answer::refusal(error.status(), error.sentence()).with_headers(error.headers());
     refusal.head_only = request.method == "HEAD";
-    say(&refusal, cx)
+    refuse(refusal, cx)
+}
+
+fn refuse(refusal: Answer<'_>, cx: &mut Context<'_, GatewaySession>) -> Outcome {
+    say(&refusal.to(Asked::Handshake), cx)
 }
 
 /// Behind a trusted proxy the client's own address is believed, and counted.

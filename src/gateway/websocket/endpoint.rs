@@ -111,6 +111,7 @@ impl WebSocketStage {
     /// Sends a text of the endpoint's, if there is one.
     pub(super) fn reply(&mut self, reply: Vec<u8>, cx: &mut Context<'_, GatewaySession>) {
         if !reply.is_empty() {
+            cx.shard.meters.messages_sent.add(1);
             let codec = &mut cx.shard.codec;
             self.protocol
                 .send_message(MessageKind::Text, &reply, codec, cx.out.cork());

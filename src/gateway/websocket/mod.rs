@@ -46,7 +46,9 @@ impl WebSocketStage {
         cx: &mut Context<'_, GatewaySession>,
     ) -> Self {
         let (endpoint, is_allowed) = Endpoint::open(&protocol, route, bearer.as_deref(), cx);
-        cx.shard.node.opened(cx.shard.config.routes[route].endpoint);
+        let kind = cx.shard.config.routes[route].endpoint;
+        cx.shard.node.opened(kind);
+        cx.shard.meters.count_opened(kind);
         let mut stage = Self {
             protocol,
             endpoint,
@@ -154,6 +156,7 @@ impl WebSocketStage {
         } else {
             self.echo_in_place(kind, start, len, input, cx);
         }
+        cx.shard.meters.count_echo();
         Ok(true)
     }
 
@@ -208,8 +211,10 @@ impl WebSocketStage {
         cx: &mut Context<'_, GatewaySession>,
     ) {
         if let Endpoint::Echo = self.endpoint {
+            cx.shard.meters.count_echo();
             return self.echo(kind, place, input, cx);
         }
+        cx.shard.meters.messages_received.add(1);
         match place {
             Place::Input { start, len } => {
                 self.hand_on(kind, &input.buffer()[start..start + len], cx);

@@ -43,9 +43,10 @@ fn publication(kind: Kind, name: &str, text: &str) -> Arc<Publication> {
 fn end_turn(hub: &mut Hub) -> Vec<(u32, Vec<String>)> {
     let mut sent = Vec::new();
     while let Some(round) = hub.next_round(&mut codec(), WINDOW_BITS) {
-        for (members, frames) in round.runs() {
-            let texts = texts(&Shared::concat(frames));
-            sent.extend(members.iter().map(|one| (one.key.index, texts.clone())));
+        for run in round.runs() {
+            let texts = texts(&Shared::concat(run.frames));
+            assert_eq!(run.messages as usize, texts.len());
+            sent.extend(run.members.iter().map(|one| (one.key.index, texts.clone())));
         }
         hub.end_round(round);
     }
@@ -56,7 +57,7 @@ fn end_turn(hub: &mut Hub) -> Vec<(u32, Vec<String>)> {
 /// Each member with what it gets.
 fn all(round: &Round) -> impl Iterator<Item = (&Member, &[Shared])> {
     let runs = round.runs();
-    runs.flat_map(|(members, frames)| members.iter().map(move |member| (member, frames)))
+    runs.flat_map(|run| run.members.iter().map(move |member| (member, run.frames)))
 }
 
 fn texts(mut frames: &[u8]) -> Vec<String> {

@@ -103,6 +103,7 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         match result {
             Ok(received) if received.bytes > 0 => {
                 self.connection.last_activity = self.tools.now;
+                self.tools.meters.received_bytes.add(received.bytes as u64);
                 // A short read is a drained socket, unless the end is known to stand behind it.
                 let drained = received.drained && !self.connection.readiness.has_peer_ended();
                 if drained {

@@ -38,7 +38,10 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         let connection = &mut *self.connection;
         if connection.queue.is_none() && connection.readiness.is_writable() {
             match connection.transport.write(&[IoSlice::new(bytes)]) {
-                Ok(count) if count == bytes.len() => return self.tools.output.written(),
+                Ok(count) if count == bytes.len() => {
+                    self.tools.meters.sent_bytes.add(count as u64);
+                    return self.tools.output.written();
+                }
                 result => return self.write_fell_short(result, input),
             }
         }
@@ -55,7 +58,10 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
                     && connection.readiness.is_writable() =>
             {
                 match connection.transport.write_last(bytes) {
-                    Ok(count) if count == bytes.len() => self.tools.output.written(),
+                    Ok(count) if count == bytes.len() => {
+                        self.tools.meters.sent_bytes.add(count as u64);
+                        self.tools.output.written();
+                    }
                     result => self.write_fell_short(result, input),
                 }
             }
@@ -73,11 +79,16 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (filled, all) = self.tools.output.fill(input, &mut slices);
         match connection.transport.write(&slices[..filled]) {
-            Ok(count) if count == self.tools.output.bytes() => self
-                .tools
-                .output
-                .discard(|buffer| S::recycle(self.shard, buffer)),
-            Ok(count) if !all => self.spill_output(count, input),
+            Ok(count) if count == self.tools.output.bytes() => {
+                self.tools.meters.sent_bytes.add(count as u64);
+                self.tools
+                    .output
+                    .discard(|buffer| S::recycle(self.shard, buffer));
+            }
+            Ok(count) if !all => {
+                self.tools.meters.sent_bytes.add(count as u64);
+                self.spill_output(count, input);
+            }
             result => self.write_fell_short(result, input),
         }
     }
@@ -88,6 +99,7 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         self.tools.output.seal();
         let written = match result {
             Ok(count) => {
+                self.tools.meters.sent_bytes.add(count as u64);
                 self.connection.readiness.write_filled();
                 count
             }
@@ -132,8 +144,11 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
         if self.connection.queue.is_none() && self.connection.readiness.is_writable() {
             let offered = first.len();
             match self.connection.transport.write(&[IoSlice::new(first)]) {
-                Ok(count) if count == offered && rest.is_empty() => return,
                 Ok(count) => {
+                    self.tools.meters.sent_bytes.add(count as u64);
+                    if count == offered && rest.is_empty() {
+                        return;
+                    }
                     written = count;
                     if count < offered {
                         self.connection.readiness.write_filled();
@@ -252,6 +267,7 @@ impl<S: Session, T: Transport> Turn<'_, S, T> {
             let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
             match self.connection.transport.write(&slices[..filled]) {
                 Ok(count) => {
+                    self.tools.meters.sent_bytes.add(count as u64);
                     if count < offered {
                         self.connection.readiness.write_filled();
                     }

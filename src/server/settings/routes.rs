@@ -4,7 +4,7 @@ use super::{EndpointKind, Route};
 use crate::limits::ROUTES_MAX;
 
 /// Paths that the server answers itself, and the beginnings of such paths.
-const RESERVED: [&str; 1] = ["/health"];
+const RESERVED: [&str; 2] = ["/health", "/metrics"];
 const RESERVED_BEGINNINGS: [&str; 1] = ["/api/"];
 const PATH_BYTES_MAX: usize = 1_024;
 
@@ -129,6 +129,10 @@ mod tests {
             (
                 "/health=echo",
                 "the path \"/health\" is the server's own".to_owned(),
+            ),
+            (
+                "/metrics=echo",
+                "the path \"/metrics\" is the server's own".to_owned(),
             ),
             (
                 "/api/chat=gateway",
