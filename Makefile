@@ -37,7 +37,8 @@ quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests wi
 	cargo test --locked $(FAST_TESTS)
 
 # Every integration test but those that drive a browser, a proxy or another language.
-SLOW_TESTS := checker cluster cluster_nginx cluster_redis cluster_registry many peers nginx browser readme schema pitfalls_handshake pitfalls_frames lifecycle limits redis_support
+SLOW_TESTS := checker cluster cluster_nginx cluster_redis cluster_registry doctor doctor_redis many metrics prometheus peers nginx browser readme schema \
+	pitfalls_handshake pitfalls_frames lifecycle limits redis_support
 FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
 
 peers: ## Installs the foreign peers (.peers/, Debian packages, cargo tools)
@@ -55,7 +56,7 @@ unit: ## Unit tests
 integration: ## All integration tests; needs the peers
 	cargo test --locked --test '*'
 
-real-peers: ## Only the tests with a browser, nginx, Redis, ws, wscat, websockets and Schemathesis
+real-peers: ## Only the tests with a browser, nginx, Redis, Prometheus, ws, wscat, websockets and Schemathesis
 	cargo test --locked $(addprefix --test ,$(SLOW_TESTS))
 
 autobahn: ## Autobahn|Testsuite: server, client, and through nginx

@@ -90,7 +90,7 @@ fn warnings(settings: &Settings) -> Vec<String> {
     unusable.collect()
 }
 
-fn unix_problem(path: &Path) -> Option<&'static str> {
+pub(super) fn unix_problem(path: &Path) -> Option<&'static str> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
         return (!metadata.file_type().is_socket()).then_some("a file of another kind is there");
     }

@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod check;
+mod doctor;
 mod serve;
 mod token;
 
@@ -48,6 +49,8 @@ enum Command {
     Serve(ServeCommand),
     /// Print the effective settings with where each came from, and say what is wrong with them
     Check(CheckCommand),
+    /// Look at the machine and its neighbours: limits, kernel settings, Redis, nginx, certificates, clock
+    Doctor(doctor::DoctorCommand),
     /// Mint a client token for trying things out
     Token(token::TokenCommand),
     /// Measure a WebSocket server: load, latency, CPU time and memory
@@ -79,6 +82,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             None => serve::run(&cli.arguments),
             Some(Command::Serve(command)) => serve::run(&command.arguments),
             Some(Command::Check(command)) => check::run(&command.arguments, command.json),
+            Some(Command::Doctor(command)) => doctor::run(&command),
             Some(Command::Token(command)) => token::run(&command),
             Some(Command::Bench(command)) => bench::run(&command),
         },

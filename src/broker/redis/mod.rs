@@ -8,6 +8,7 @@
 //! One more thread, with a connection of its own, keeps the registry of nodes (`registry`).
 
 pub mod bundle;
+mod inspect;
 mod link;
 mod listener;
 mod publisher;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use redis::RedisError;
 
 use super::{Broker, Health, Identity, Inbox, Registered};
+pub use inspect::Inspection;
 use link::{Doubts, Link, Plan};
 use register::Register;
 use registry::Registry;

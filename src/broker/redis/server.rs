@@ -133,6 +133,27 @@ impl RedisServer {
         }
     }
 
+    /// Where it is, for people: an address, or the name that Sentinels know it by.
+    pub(super) fn address_shown(&self) -> String {
+        match &self.sentinels {
+            Some(sentinels) => format!("the master {}", sentinels.master),
+            None => self.info.addr().to_string(),
+        }
+    }
+
+    /// A text of a server's, which may repeat what it was told, without the passwords.
+    pub(super) fn without_secrets(&self, text: &str) -> String {
+        let sentinels = self.sentinels.iter();
+        let sentinels = sentinels.flat_map(|sentinels| &sentinels.addresses);
+        let passwords = [&self.info].into_iter().chain(sentinels);
+        let passwords = passwords.filter_map(|info| info.redis_settings().password());
+        passwords
+            .filter(|password| !password.is_empty())
+            .fold(text.to_owned(), |text, password| {
+                text.replace(password, "(hidden)")
+            })
+    }
+
     /// Whether TLS is spoken.
     pub fn is_encrypted(&self) -> bool {
         matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
