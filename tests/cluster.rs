@@ -274,6 +274,8 @@ fn a_way_that_swallows_everything_is_noticed_and_left() {
     eventually("the cut is noticed", || {
         status(cluster.node(1)) == "degraded"
     });
+    let noticed = "Redis is not heard: no answer within 2s";
+    cluster.node(1).wait_for_log(noticed, DEADLINE);
     bob.send(&json!({ "type": "chat", "targetUserId": "ann", "text": "lost" }));
     way.heal();
     eventually("the way is used again", || status(cluster.node(1)) == "ok");

@@ -25,6 +25,7 @@ use std::time::Duration;
 use redis::RedisError;
 
 use super::{Broker, Health, Identity, Inbox, Registered};
+use crate::limits::BROKER_TIMEOUT;
 pub use inspect::Inspection;
 use link::{Doubts, Link, Plan};
 use register::Register;
@@ -130,7 +131,12 @@ fn log_loss(what: &str, error: &RedisError, is_lost: &mut bool) {
     } else {
         log::Level::Warn
     };
-    log::log!(level, "{what}: {error}");
+    // As the system puts it, a time limit that is over is a resource that is unavailable.
+    if error.is_timeout() {
+        log::log!(level, "{what}: no answer within {BROKER_TIMEOUT:?}");
+    } else {
+        log::log!(level, "{what}: {error}");
+    }
 }
 
 /// The waits between attempts: twice as long each time, up to half of it left to chance, so that nodes that have lost the same
