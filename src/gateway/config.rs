@@ -21,11 +21,13 @@ pub enum EndpointKind {
     Broadcast,
     /// The gateway protocol: users, rooms, private messages.
     Gateway,
+    /// What a dashboard listens to; it has a path of its own and is in no route table that a person writes.
+    Dashboard,
 }
 
 impl EndpointKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Echo, Self::Broadcast, Self::Gateway];
+    pub const ALL: [Self; 4] = [Self::Echo, Self::Broadcast, Self::Gateway, Self::Dashboard];
 
     /// The name in a route table.
     pub fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl EndpointKind {
             Self::Echo => "echo",
             Self::Broadcast => "broadcast",
             Self::Gateway => "gateway",
+            Self::Dashboard => "dashboard",
         }
     }
 }
@@ -89,6 +92,8 @@ pub struct GatewayConfig {
     pub room_policies: Arc<RoomPolicies>,
     /// Whether clients may send to everyone.
     pub may_clients_broadcast: bool,
+    /// Whether a browser that asks for a page where the gateway protocol is spoken gets the demo page.
+    pub has_demo_page: bool,
 }
 
 impl Default for GatewayConfig {
@@ -119,6 +124,7 @@ impl Default for GatewayConfig {
             rate: RateLimits::default(),
             room_policies: Arc::default(),
             may_clients_broadcast: false,
+            has_demo_page: false,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::admission::Admission;
 use super::api::Idempotency;
 use super::cluster::Cluster;
 use super::config::EndpointKind;
+use super::dashboard::{Arrival, Dashboards};
 use super::metrics::{Scrape, WorkerMeters};
 use super::session::{GatewaySession, Mail};
 use super::tally::Tally;
@@ -57,6 +58,7 @@ pub struct Node {
     /// Clients that were told that messages of other nodes may be missing.
     cluster_gaps: AtomicU64,
     scrapes: OnceLock<SyncSender<Scrape>>,
+    pub(super) dashboards: Dashboards,
 }
 
 impl Node {
@@ -81,6 +83,7 @@ impl Node {
             meters: (0..workers).map(|_| Arc::default()).collect(),
             cluster_gaps: AtomicU64::new(0),
             scrapes: OnceLock::new(),
+            dashboards: Dashboards::new(workers),
         }
     }
 
@@ -127,6 +130,11 @@ impl Node {
     /// Tells once, before the workers run, where requests for metrics go.
     pub fn set_scrapes(&self, scrapes: SyncSender<Scrape>) {
         assert!(self.scrapes.set(scrapes).is_ok(), "there is one place");
+    }
+
+    /// Tells once, before the workers run, where dashboards announce themselves.
+    pub fn set_dashboards(&self, arrivals: SyncSender<Arrival>) {
+        self.dashboards.set_teller(arrivals);
     }
 
     /// Has a request for metrics answered by mail; false where nobody can.

@@ -55,6 +55,15 @@ pub enum Mail {
         /// The body of the answer.
         text: String,
     },
+    /// All of the last hour, for a dashboard that has come.
+    Dashboard {
+        /// Which.
+        connection: ConnKey,
+        /// A text message.
+        text: String,
+    },
+    /// What is now, for every dashboard of this worker.
+    Dashboards(Arc<str>),
     /// Other settings from now on.
     Configure(Arc<GatewayConfig>),
 }
@@ -158,6 +167,15 @@ impl GatewaySession {
             address: self.entry.client.to_string(),
             rooms: websocket.rooms(cx.shard),
         })
+    }
+
+    /// A dashboard is told something; what the next telling replaces waits for nobody.
+    fn on_dashboard(&mut self, text: &str, may_wait: bool, cx: &mut Context<'_, Self>) {
+        if let Stage::WebSocket(websocket) = &mut self.stage
+            && (may_wait || cx.out.backlog() == 0)
+        {
+            websocket.on_dashboard(text, cx);
+        }
     }
 
     /// Other settings are in force.
@@ -299,6 +317,16 @@ impl Session for GatewaySession {
                     session.on_told(text.as_bytes(), cx);
                 });
                 engine.resume(connection);
+            }
+            Mail::Dashboard { connection, text } => {
+                engine.visit(connection, |session, cx| {
+                    session.on_dashboard(&text, true, cx);
+                });
+            }
+            Mail::Dashboards(text) => {
+                for key in engine.shard().watchers.clone() {
+                    engine.visit(key, |session, cx| session.on_dashboard(&text, false, cx));
+                }
             }
             Mail::Configure(config) => {
                 engine.shard().configure(config);

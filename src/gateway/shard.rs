@@ -41,6 +41,8 @@ pub struct Shard {
     outbox: VecDeque<(usize, Mail)>,
     /// Publishers that wait until there is room again.
     pub(super) paused: Vec<ConnKey>,
+    /// Dashboards that have shown the key.
+    pub(super) watchers: Vec<ConnKey>,
     scratch: Vec<u8>,
     reply: Vec<u8>,
     date: Text,
@@ -89,6 +91,7 @@ impl Shard {
             asks: Asks::default(),
             outbox: VecDeque::new(),
             paused: Vec::new(),
+            watchers: Vec::new(),
             scratch: Vec::new(),
             reply: Vec::new(),
             date: Text::default(),

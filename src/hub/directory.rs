@@ -234,6 +234,29 @@ impl Directory {
         (found, has_more)
     }
 
+    /// The groups of that kind with the most members, those with as many by name; `groups_max` at most.
+    pub fn largest(&self, kind: Kind, groups_max: usize) -> Vec<Listed> {
+        let groups = self.groups[kind.index()].pin();
+        let mut found: Vec<_> = groups
+            .iter()
+            .map(|(ByName(audience), ())| (audience.total(), audience))
+            .filter(|(members, _)| *members > 0)
+            .collect();
+        let order = |one: &(u32, &Arc<Audience>), other: &(u32, &Arc<Audience>)| {
+            (other.0, &one.1.name).cmp(&(one.0, &other.1.name))
+        };
+        if found.len() > groups_max {
+            found.select_nth_unstable_by(groups_max, order);
+            found.truncate(groups_max);
+        }
+        found.sort_unstable_by(order);
+        let listed = found.into_iter().map(|(members, audience)| Listed {
+            name: Arc::clone(&audience.name),
+            members,
+        });
+        listed.collect()
+    }
+
     /// A worker gets its first member of that group.
     pub(super) fn enter(&self, kind: Kind, name: &str) -> Arc<Audience> {
         let groups = self.groups[kind.index()].pin();
@@ -321,6 +344,22 @@ mod tests {
         assert_eq!(names("", None, 10), ("a b1 b2 b3".to_owned(), false));
         assert_eq!(names("b", None, 2), ("b1 b2".to_owned(), true));
         assert_eq!(names("b", Some("b2"), 2), ("b3".to_owned(), false));
+    }
+
+    #[test]
+    fn the_largest_groups_come_first() {
+        let directory = Directory::new(1);
+        for (text, members) in [("b", 2), ("c", 1), ("a", 2), ("d", 9), ("empty", 0)] {
+            directory.enter(Kind::Room, text).set_count(0, members);
+        }
+        let largest = |groups_max| {
+            let found = directory.largest(Kind::Room, groups_max);
+            let names: Vec<_> = found.iter().map(|group| &*group.name).collect();
+            names.join(" ")
+        };
+        assert_eq!(largest(10), "d a b c");
+        assert_eq!(largest(2), "d a");
+        assert_eq!(largest(0), "");
     }
 
     #[test]

@@ -17,8 +17,8 @@ use super::settings::{
 use super::{StartError, logging, process, redis_tls, tls_files, token_keys, translate};
 use crate::broker::redis::RedisBroker;
 use crate::gateway::{
-    Admission, Cluster, GatewayConfig, GatewaySession, Mail, Node, SCRAPES_MAX, Shard,
-    serve_scrapes,
+    Admission, Cluster, DASHBOARDS_MAX, GatewayConfig, GatewaySession, Mail, Node, SCRAPES_MAX,
+    Shard, serve_dashboards, serve_scrapes,
 };
 use crate::reactor::{Clock, Command, Mailbox, Reactor};
 use crate::timestamp;
@@ -146,7 +146,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     if let Some(cluster) = &settings.cluster {
         node.enter(connect(&node, cluster, &config)?);
     }
-    tell_metrics(&node)?;
+    tell_operators(&node)?;
     let mut reactors = reactors(settings, config, &node)?;
     let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
     let acceptor_config = AcceptorConfig {
@@ -206,14 +206,20 @@ fn connect(
     Cluster::join(node, &settings.prefix, config.codec, start)
 }
 
-/// The thread that answers requests for metrics. It ends with the node.
-fn tell_metrics(node: &Arc<Node>) -> Result<(), StartError> {
+/// The threads that answer requests for metrics, and tell dashboards. They end with the node.
+fn tell_operators(node: &Arc<Node>) -> Result<(), StartError> {
+    let started_at = timestamp::since_1970();
     let (sender, scrapes) = mpsc::sync_channel(SCRAPES_MAX);
     node.set_scrapes(sender);
-    let node = Arc::downgrade(node);
-    let started_at = timestamp::since_1970();
+    let of = Arc::downgrade(node);
     spawn("metrics", move || {
-        serve_scrapes(&node, &scrapes, || process::figures(started_at));
+        serve_scrapes(&of, &scrapes, || process::figures(started_at));
+    })?;
+    let (sender, arrivals) = mpsc::sync_channel(DASHBOARDS_MAX as usize);
+    node.set_dashboards(sender);
+    let of = Arc::downgrade(node);
+    spawn("dashboard", move || {
+        serve_dashboards(&of, &arrivals, || process::figures(started_at));
     })?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::token::TokenPolicy;
-use crate::gateway::{AddressLimits, GatewayConfig};
+use crate::gateway::{AddressLimits, EndpointKind, GatewayConfig, LIVE_PATH, Route};
 use crate::reactor::Limits;
 use crate::server::settings::Settings;
 use crate::websocket::codec;
@@ -12,8 +12,12 @@ use crate::websocket::extension::DeflatePolicy;
 /// The gateway's part.
 pub(super) fn gateway(settings: &Settings, tokens: Option<Arc<TokenPolicy>>) -> GatewayConfig {
     let compression = settings.compression;
+    let live = Route {
+        path: LIVE_PATH.to_owned(),
+        endpoint: EndpointKind::Dashboard,
+    };
     GatewayConfig {
-        routes: settings.routes.clone(),
+        routes: settings.routes.iter().cloned().chain([live]).collect(),
         origins: settings.allowed_origins.clone(),
         proxies: settings.trusted_proxies.clone(),
         subprotocols: settings.subprotocols.clone(),
@@ -41,6 +45,7 @@ pub(super) fn gateway(settings: &Settings, tokens: Option<Arc<TokenPolicy>>) -> 
         room_policies: Arc::new(settings.room_policies.clone()),
         connections_per_user_max: settings.connections_per_user_max,
         may_clients_broadcast: settings.may_clients_broadcast,
+        has_demo_page: settings.has_demo_page,
     }
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod metrics;
+mod pages;
 mod upgrade;
 
 use std::ops::ControlFlow;
@@ -230,6 +231,8 @@ fn answer(
         .routes
         .iter()
         .position(|route| route.path == request.path());
+    let page = pages::find(request, route, &cx.shard.config);
+    let route = route.filter(|_| page.is_none());
     let is_handshake = route.is_some() || handshake::is_upgrade(request);
     let is_call = !is_handshake && api::is_api(request.path());
     let asked = if is_handshake {
@@ -264,7 +267,10 @@ fn answer(
         if request.path() == metrics::PATH && !is_handshake {
             return metrics::answer(request, keep_alive, entry, cx);
         }
-        return page(request, keep_alive, asked, cx);
+        if let Some(page) = page {
+            return pages::answer(request, &page, keep_alive, cx);
+        }
+        return plain(request, keep_alive, asked, cx);
     };
     match upgrade(request, route, entry, cx) {
         Ok(websocket) => Outcome::Upgrade(websocket),
@@ -308,8 +314,8 @@ fn say(answer: &Answer<'_>, cx: &mut Context<'_, GatewaySession>) -> Outcome {
     ))
 }
 
-/// The plain pages.
-fn page(
+/// What is told in plain words.
+fn plain(
     request: &RequestHead<'_>,
     keep_alive: bool,
     asked: Asked,

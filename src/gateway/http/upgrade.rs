@@ -5,6 +5,7 @@ use super::{Outcome, RETRY_AFTER, address_refused, say};
 use crate::gateway::address::AddressRefusal;
 use crate::gateway::admission::Verdict;
 use crate::gateway::bearer;
+use crate::gateway::config::EndpointKind;
 use crate::gateway::metrics::Asked;
 use crate::gateway::session::{Entry, GatewaySession};
 use crate::gateway::websocket::WebSocketStage;
@@ -25,11 +26,18 @@ pub(super) fn upgrade(
         Ok(accepted) => accepted,
         Err(error) => return Err(refuse_handshake(error, request, cx)),
     };
-    if !config.origins.allows(only_origin(request)) {
+    // Whoever opens a dashboard has to show the API key first of all, wherever its page is from, and no token.
+    let is_dashboard = config.routes[route].endpoint == EndpointKind::Dashboard;
+    if !is_dashboard && !config.origins.allows(only_origin(request)) {
         let refusal = Answer::refusal(403, "Pages of this origin may not connect.\n");
         return Err(refuse(refusal, cx));
     }
-    let bearer = match bearer::of_handshake(request, &config, cx.now) {
+    let shown = if is_dashboard {
+        Ok(None)
+    } else {
+        bearer::of_handshake(request, &config, cx.now)
+    };
+    let bearer = match shown {
         Ok(bearer) => bearer,
         Err(unauthorized) => {
             let sentence = format!("{}\n", unauthorized.sentence());

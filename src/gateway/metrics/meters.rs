@@ -42,13 +42,13 @@ pub(super) const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
 /// Close codes (RFC 6455 section 7.4): those that a Close may carry, the two that stand for none, the one of an expired token,
 /// and the ranges of libraries and applications.
-pub(super) const CODES: [&str; 17] = [
+pub(in crate::gateway) const CODES: [&str; 17] = [
     "1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "1012",
     "1013", "1014", "3xxx", "4401", "4xxx",
 ];
 
 /// Who ends connections.
-pub(super) const INITIATORS: [&str; 3] = ["peer", "server", "transport"];
+pub(in crate::gateway) const INITIATORS: [&str; 3] = ["peer", "server", "transport"];
 
 /// What an answer is counted under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl WorkerMeters {
     }
 
     /// WebSockets that one of [`INITIATORS`] has ended with one of [`CODES`].
-    pub(super) fn closed(&self, initiator: usize, code: usize) -> u64 {
+    pub(in crate::gateway) fn closed(&self, initiator: usize, code: usize) -> u64 {
         self.closes[initiator][code].get()
     }
 }

@@ -10,8 +10,8 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
-pub(super) use meters::Asked;
 pub use meters::WorkerMeters;
+pub(super) use meters::{Asked, CODES, INITIATORS};
 pub(super) use text::Format;
 
 use super::node::Node;
@@ -21,7 +21,7 @@ use crate::id::ConnKey;
 /// Scrapes that may wait for the thread; beyond it 503.
 pub const SCRAPES_MAX: usize = 64;
 /// A mailbox without room is tried again after this time.
-const MAIL_RETRY: Duration = Duration::from_millis(1);
+pub(super) const MAIL_RETRY: Duration = Duration::from_millis(1);
 
 /// What the system says of the process.
 #[derive(Debug, Clone, Copy, Default)]

@@ -6,6 +6,7 @@ use super::WebSocketStage;
 use crate::gateway::ask::{Act, Gathered};
 use crate::gateway::bearer::Bearer;
 use crate::gateway::config::EndpointKind;
+use crate::gateway::dashboard::Dashboard;
 use crate::gateway::json::{JsonEndpoint, Refusal, Surroundings};
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
@@ -25,6 +26,7 @@ pub(super) enum Endpoint {
         route: u16,
     },
     Json(JsonEndpoint),
+    Dashboard(Dashboard),
     /// The connection says nothing any more, and nothing is for it.
     Gone,
 }
@@ -53,6 +55,7 @@ impl Endpoint {
                 let (json, is_allowed) = JsonEndpoint::open(cx.key, encoding, user, cx.shard);
                 return (Self::Json(json), is_allowed);
             }
+            EndpointKind::Dashboard => Self::Dashboard(Dashboard::open(cx.key, cx.now)),
         };
         (endpoint, true)
     }
@@ -63,13 +66,14 @@ impl Endpoint {
             Self::Echo => Some(EndpointKind::Echo),
             Self::Broadcast { .. } => Some(EndpointKind::Broadcast),
             Self::Json(_) => Some(EndpointKind::Gateway),
+            Self::Dashboard(_) => Some(EndpointKind::Dashboard),
             Self::Gone => None,
         }
     }
 
     fn peer(&self) -> Option<PeerId> {
         match self {
-            Self::Echo | Self::Gone => None,
+            Self::Echo | Self::Dashboard(_) | Self::Gone => None,
             Self::Broadcast { peer, .. } => Some(*peer),
             Self::Json(endpoint) => Some(endpoint.peer()),
         }
@@ -105,6 +109,23 @@ impl WebSocketStage {
                 }
                 self.reply(reply, cx);
             }
+            Endpoint::Dashboard(dashboard) => match dashboard.on_message(payload, cx.shard) {
+                Ok(()) => self.watch_silence(cx),
+                Err(reason) => self.end(reason, cx),
+            },
+        }
+    }
+
+    /// The dashboard is told something. That is not counted among the messages that it tells of.
+    pub(in crate::gateway) fn on_dashboard(
+        &mut self,
+        text: &str,
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
+        if let Endpoint::Dashboard(_) = self.endpoint {
+            let (kind, codec) = (MessageKind::Text, &mut cx.shard.codec);
+            self.protocol
+                .send_message(kind, text.as_bytes(), codec, cx.out.cork());
         }
     }
 
@@ -212,6 +233,7 @@ impl WebSocketStage {
             Endpoint::Echo | Endpoint::Gone => {}
             Endpoint::Broadcast { peer, .. } => shard.hub.remove(*peer),
             Endpoint::Json(endpoint) => endpoint.on_detach(shard),
+            Endpoint::Dashboard(dashboard) => dashboard.leave(shard),
         }
     }
 
@@ -224,12 +246,16 @@ impl WebSocketStage {
                 shard.listen(*peer, usize::from(*route));
             }
             Endpoint::Json(endpoint) => endpoint.on_attach(key, encoding, shard),
+            Endpoint::Dashboard(dashboard) => dashboard.arrive(key, shard),
         }
     }
 
     pub(super) fn leave_hub(&mut self, shard: &mut Shard) {
         if let Some(peer) = self.endpoint.peer() {
             shard.hub.remove(peer);
+        }
+        if let Endpoint::Dashboard(dashboard) = &self.endpoint {
+            dashboard.leave(shard);
         }
         if let Some(kind) = self.endpoint.kind() {
             shard.node.closed(kind);

@@ -214,7 +214,9 @@ impl WebSocketStage {
             cx.shard.meters.count_echo();
             return self.echo(kind, place, input, cx);
         }
-        cx.shard.meters.messages_received.add(1);
+        if !matches!(self.endpoint, Endpoint::Dashboard(_)) {
+            cx.shard.meters.messages_received.add(1);
+        }
         match place {
             Place::Input { start, len } => {
                 self.hand_on(kind, &input.buffer()[start..start + len], cx);

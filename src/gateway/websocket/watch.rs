@@ -1,6 +1,8 @@
 //! What a WebSocket waits for: signs of life, the end of a message, the end of its token, the peer's Close.
 
 use super::WebSocketStage;
+use super::endpoint::Endpoint;
+use crate::gateway::dashboard::Dashboard;
 use crate::gateway::session::GatewaySession;
 use crate::limits::MESSAGE_AGE_MAX;
 use crate::reactor::{CloseReason, Context, Tick};
@@ -26,6 +28,9 @@ impl WebSocketStage {
     pub(in crate::gateway) fn on_configured(&mut self, cx: &mut Context<'_, GatewaySession>) {
         if let Watch::Closing(_) = self.watch {
             return;
+        }
+        if let Endpoint::Dashboard(_) = self.endpoint {
+            return self.end(Dashboard::RELOADED, cx);
         }
         self.throttle_anew(cx);
         if self.watch == Watch::Quiet {
@@ -54,6 +59,9 @@ impl WebSocketStage {
         {
             let detail = "the message took too long to arrive";
             return self.end(CloseReason::server(CloseCode::POLICY_VIOLATION, detail), cx);
+        }
+        if self.key_due(cx).is_some_and(|due| due.is_reached(cx.now)) {
+            return self.end(Dashboard::LATE, cx);
         }
         let timeout = cx.shard.config.heartbeat_timeout;
         match (self.watch, cx.shard.config.heartbeat_interval) {
@@ -89,12 +97,20 @@ impl WebSocketStage {
         let pause = self.throttle.as_ref().and_then(|throttle| throttle.pause);
         let all = match pause {
             // Silence is ours while nothing is read.
-            Some(pause) => [Some(pause.until), None, token],
-            None => [silence, age, token],
+            Some(pause) => [Some(pause.until), None, token, None],
+            None => [silence, age, token, self.key_due(cx)],
         };
         match all.into_iter().flatten().reduce(Tick::earlier) {
             Some(deadline) => cx.set_deadline_at(deadline),
             None => cx.clear_deadline(),
+        }
+    }
+
+    /// When a dashboard has to have shown the key, where it has not.
+    fn key_due(&self, cx: &Context<'_, GatewaySession>) -> Option<Tick> {
+        match &self.endpoint {
+            Endpoint::Dashboard(dashboard) => dashboard.due(&cx.shard.config),
+            _ => None,
         }
     }
 

@@ -197,6 +197,7 @@ impl Entries {
             rooms_per_connection_max: self.number(Key::MaxRoomsPerConnection) as usize,
             name_chars_max: self.number(Key::MaxNameLength) as usize,
             may_clients_broadcast: self.switch(Key::ClientBroadcast),
+            has_demo_page: self.switch(Key::DemoPage),
             tokens: TokenSettings {
                 secret: self
                     .text(Key::JwtSecret)

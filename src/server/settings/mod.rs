@@ -133,6 +133,8 @@ pub struct Settings {
     pub cors: OriginPolicy,
     /// Whether clients may send to everyone.
     pub may_clients_broadcast: bool,
+    /// Whether browsers get the demo page.
+    pub has_demo_page: bool,
     /// Bytes of a message after decompression.
     pub message_bytes_max: usize,
     /// How fast a WebSocket may send.

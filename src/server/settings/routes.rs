@@ -4,8 +4,8 @@ use super::{EndpointKind, Route};
 use crate::limits::ROUTES_MAX;
 
 /// Paths that the server answers itself, and the beginnings of such paths.
-const RESERVED: [&str; 2] = ["/health", "/metrics"];
-const RESERVED_BEGINNINGS: [&str; 1] = ["/api/"];
+const RESERVED: [&str; 3] = ["/health", "/metrics", "/dashboard"];
+const RESERVED_BEGINNINGS: [&str; 3] = ["/api/", "/dashboard/", "/pages/"];
 const PATH_BYTES_MAX: usize = 1_024;
 
 /// The route table of `/path=endpoint` entries, in their order.
@@ -64,7 +64,7 @@ fn parse_one(entry: &str) -> Result<Route, String> {
 fn endpoint_named(name: &str) -> Option<EndpointKind> {
     EndpointKind::ALL
         .into_iter()
-        .find(|kind| kind.name() == name)
+        .find(|kind| kind.name() == name && *kind != EndpointKind::Dashboard)
 }
 
 /// Checks subprotocol names: tokens (RFC 9110 section 5.6.2), each once (RFC 6455 section 11.3.4).
@@ -137,6 +137,15 @@ mod tests {
             (
                 "/api/chat=gateway",
                 "the path \"/api/chat\" is the server's own".to_owned(),
+            ),
+            (
+                "/dashboard/live=echo",
+                "the path \"/dashboard/live\" is the server's own".to_owned(),
+            ),
+            (
+                "/watch=dashboard",
+                "the endpoint \"dashboard\" of \"/watch\" must be gateway, echo or broadcast"
+                    .to_owned(),
             ),
             (
                 "/a=echo,/a=broadcast",

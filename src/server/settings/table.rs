@@ -36,6 +36,7 @@ pub enum Key {
     ApiKey,
     CorsOrigin,
     ClientBroadcast,
+    DemoPage,
     HeartbeatInterval,
     HeartbeatTimeout,
     HandshakeTimeout,

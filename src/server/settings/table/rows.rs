@@ -264,6 +264,10 @@ pub static SETTINGS: &[Setting] = &[
         .default("off")
         .means("Whether clients of the gateway protocol may send to everyone.")
         .reloads(),
+    row(Key::DemoPage, "DEMO_PAGE", Theme::Access, Kind::Switch)
+        .default("on")
+        .means("Whether a browser that opens a route of the gateway protocol, such as `/`, gets the demo page.")
+        .reloads(),
     row(
         Key::HeartbeatInterval,
         "HEARTBEAT_INTERVAL",
