@@ -51,6 +51,13 @@ pub(crate) fn node(script: &str) -> Command {
     command
 }
 
+/// The same, with the accessibility checker at hand.
+pub(crate) fn node_with_axe(script: &str) -> Command {
+    let mut command = node(script);
+    command.env("AXE", installed("axe/node_modules"));
+    command
+}
+
 /// node with the parser of AsyncAPI, over a script of `tests/peers/asyncapi`.
 pub(crate) fn asyncapi(script: &str) -> Command {
     let mut command = Command::new(program("node"));

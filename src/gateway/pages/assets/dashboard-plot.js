@@ -7,17 +7,17 @@ const WIDTH = 600;
 const HEIGHT = 120;
 const POINTS_MAX = 300;
 
-// 1, 2 or 5 times a power of ten that is not smaller.
-function roundUp(value) {
-  if (value <= 0) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].find((step) => step * power >= value) * power;
+// 1, 2 or 5 times a power of ten that is not smaller; of bytes so many units of 1,024.
+function roundUp(value, base) {
+  const unit = base ** Math.max(0, Math.floor(Math.log(value) / Math.log(base)));
+  const power = 10 ** Math.floor(Math.log10(value / unit));
+  return [1, 2, 5, 10].find((step) => step * power * unit >= value) * power * unit;
 }
 
 export class Plot {
   // lines: one or two of {name, title}; format writes a value.
-  constructor({ title, lines, format, least = 1 }) {
-    Object.assign(this, { title, lines, format, least });
+  constructor({ title, lines, format, least, base = 10 }) {
+    Object.assign(this, { title, lines, format, least, base });
     this.values = lines.map(() => el('strong', {}, '–'));
     const now = lines.map((line, index) => this.#now(line, this.values[index]));
     this.picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img' });
@@ -39,7 +39,7 @@ export class Plot {
   #now({ title }, value) {
     const index = this.values.indexOf(value);
     const key = this.lines.length > 1 ? el('span', { class: index === 0 ? 'key' : 'key second' }) : null;
-    return el('span', {}, value, ' ', el('small', {}, key, title));
+    return el('span', {}, key, value, ' ', el('small', {}, title));
   }
 
   draw(series, seconds) {
@@ -47,7 +47,7 @@ export class Plot {
     this.current = this.lines.map(({ name }) => series.value(series.last, name));
     const { begin, end } = this.drawn[0];
     const values = this.drawn.flatMap(({ thinned }) => thinned.map(([, value]) => value));
-    this.most = roundUp(Math.max(this.least, ...values));
+    this.most = roundUp(Math.max(this.least, ...values), this.base);
     this.x = (at) => ((at - begin) / Math.max(1, end - begin)) * WIDTH;
     this.y = (value) => HEIGHT - (value / this.most) * (HEIGHT - 2);
     const rules = [0, HEIGHT / 2, HEIGHT].map((y) => svg('line', { class: 'rule', x1: 0, x2: WIDTH, y1: y, y2: y }));

@@ -1,6 +1,7 @@
 // The figures of the last hour, by their names: what the server kept, and behind it what has come since.
 
 const KEPT_MS = 3_600_000;
+const SHORTEST_MS = 30_000;
 
 export class Series {
   constructor() {
@@ -35,8 +36,10 @@ export class Series {
   points(name, seconds, points) {
     const column = this.columns.indexOf(name);
     const end = this.last?.[0] ?? 0;
-    const begin = end - seconds * 1_000;
-    const step = (seconds * 1_000) / points;
+    // What has just begun is not pressed into a corner.
+    const first = Math.min(this.rows[0]?.[0] ?? 0, end - SHORTEST_MS);
+    const begin = Math.max(end - seconds * 1_000, first);
+    const step = (end - begin) / points;
     const thinned = [];
     let slot = -1;
     for (const row of this.rows) {

@@ -19,7 +19,7 @@ const WHO = { peer: 'the client', server: 'the server', transport: 'the network'
 const number = (value) => el('td', { class: 'number' }, typeof value === 'number' ? count(value) : value);
 
 function head(names) {
-  return el('thead', {}, el('tr', {}, ...names.map(([name, isNumber]) => el('th', { scope: 'col', class: isNumber ? 'number' : undefined }, name))));
+  return el('thead', {}, el('tr', {}, ...names.map(([name, isNumber]) => el('th', { scope: 'col', class: isNumber ? 'number' : undefined }, name || unseen('Action')))));
 }
 
 // Puts a table into a place: caption for who does not see the heading, names of columns ([name, isNumber]), and rows of cells.
@@ -62,7 +62,7 @@ function showWorkers(workers) {
     workers.map(({ connections, busy }, index) => {
       const percent = `${Math.round(busy * 100)} %`;
       const meter = el('meter', { min: 0, max: 1, high: 0.8, value: Math.min(1, busy), 'aria-label': `Worker ${index} is busy ${percent}` }, percent);
-      return [rowHead(String(index)), number(connections), el('td', { class: 'bar-cell' }, meter, ' ', percent)];
+      return [rowHead(String(index)), number(connections), el('td', { class: 'bar-cell' }, el('span', {}, meter, percent))];
     }),
     'There is none.',
   );

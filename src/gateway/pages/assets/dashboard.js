@@ -28,7 +28,8 @@ const PLOTS = [
       { name: 'sentBytes', title: 'out' },
     ],
     format: bytes,
-    least: 1_000,
+    least: 1_024,
+    base: 1_024,
   },
   {
     title: 'Time of a turn of the event loops',
@@ -39,7 +40,16 @@ const PLOTS = [
     format: microseconds,
     least: 100,
   },
-  { title: 'Waiting to be sent', lines: [{ name: 'sendQueue', title: 'in send queues' }], format: bytes, least: 1_000 },
+  { title: 'Waiting to be sent', lines: [{ name: 'sendQueue', title: 'in send queues' }], format: bytes, least: 1_024, base: 1_024 },
+  {
+    title: 'Users and rooms',
+    lines: [
+      { name: 'users', title: 'users' },
+      { name: 'rooms', title: 'rooms' },
+    ],
+    format: count,
+    least: 4,
+  },
 ];
 const STATES = {
   connecting: ['connecting', 'caution'],

@@ -75,7 +75,7 @@ export class Log {
       what.append(el('code', { class: 'as-is' }, hex(data)));
     }
     return el(
-      'li',
+      'div',
       { class: `frame ${way}${isAside ? ' aside' : ''}` },
       el('time', { datetime: at.toISOString() }, clock(at, true)),
       el('span', { class: 'way' }, el('span', { 'aria-hidden': 'true' }, sign), unseen(said)),

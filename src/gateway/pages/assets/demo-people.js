@@ -46,7 +46,7 @@ export class People {
   }
 
   leave() {
-    this.publish(LEFT, null);
+    this.#tellRoom(LEFT);
     this.#ask({ type: 'leave', room: this.room });
     this.isIn = false;
     this.users = [];
@@ -57,12 +57,13 @@ export class People {
     this.#ask({ type: 'presence', room: this.room });
   }
 
-  publish(event, data) {
-    this.#ask({ type: 'publish', room: this.room, event, data });
+  // Nobody needs to know how many heard it.
+  #tellRoom(event) {
+    this.say({ type: 'publish', room: this.room, event });
   }
 
   toRoom(text) {
-    this.publish(SAID, { text });
+    this.#ask({ type: 'publish', room: this.room, event: SAID, data: { text } });
   }
 
   toUser(user, text) {
@@ -86,7 +87,7 @@ export class People {
     if (message.type === 'ack' && message.id === this.joining) {
       this.isIn = true;
       this.joining = null;
-      this.publish(CAME, null);
+      this.#tellRoom(CAME);
       this.who();
     }
     if (!this.isIn || message.room !== this.room) return null;
