@@ -96,6 +96,14 @@ pub struct GatewayConfig {
     pub has_demo_page: bool,
 }
 
+impl GatewayConfig {
+    /// The routes that the settings name: all but the one that dashboards listen to.
+    pub(super) fn table(&self) -> impl Iterator<Item = &Route> {
+        let routes = self.routes.iter();
+        routes.filter(|route| route.endpoint != EndpointKind::Dashboard)
+    }
+}
+
 impl Default for GatewayConfig {
     /// No route, no key, no limit but those that have to be; the times of the settings' defaults.
     fn default() -> Self {

@@ -8,6 +8,7 @@ use super::answering;
 use super::ask::{Act, Described, Gathered, Question};
 use super::client::ClientAddress;
 use super::config::GatewayConfig;
+use super::dashboard::Telling;
 use super::delivery;
 use super::http::HttpStage;
 use super::shard::Shard;
@@ -169,12 +170,12 @@ impl GatewaySession {
         })
     }
 
-    /// A dashboard is told something; what the next telling replaces waits for nobody.
-    fn on_dashboard(&mut self, text: &str, may_wait: bool, cx: &mut Context<'_, Self>) {
+    /// A dashboard is told something. Where it has not read the last thing it is not told the next: only the latest is of use.
+    fn on_dashboard(&mut self, telling: Telling, text: &str, cx: &mut Context<'_, Self>) {
         if let Stage::WebSocket(websocket) = &mut self.stage
-            && (may_wait || cx.out.backlog() == 0)
+            && (telling == Telling::History || cx.out.backlog() == 0)
         {
-            websocket.on_dashboard(text, cx);
+            websocket.on_dashboard(telling, text, cx);
         }
     }
 
@@ -320,12 +321,14 @@ impl Session for GatewaySession {
             }
             Mail::Dashboard { connection, text } => {
                 engine.visit(connection, |session, cx| {
-                    session.on_dashboard(&text, true, cx);
+                    session.on_dashboard(Telling::History, &text, cx);
                 });
             }
             Mail::Dashboards(text) => {
                 for key in engine.shard().watchers.clone() {
-                    engine.visit(key, |session, cx| session.on_dashboard(&text, false, cx));
+                    engine.visit(key, |session, cx| {
+                        session.on_dashboard(Telling::Now, &text, cx);
+                    });
                 }
             }
             Mail::Configure(config) => {

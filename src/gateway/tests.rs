@@ -1,5 +1,6 @@
 //! Whole connections over memory, under a clock that the test moves.
 
+mod dashboard;
 mod delivery;
 mod metrics;
 mod rates;

@@ -82,8 +82,7 @@ impl Caller<'_> {
         let routes: Vec<_> = self
             .shard
             .config
-            .routes
-            .iter()
+            .table()
             .map(|route| json!({ "path": route.path, "endpoint": route.endpoint.name() }))
             .collect();
         json!({

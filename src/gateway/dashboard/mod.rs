@@ -81,6 +81,15 @@ struct SignIn {
     key: String,
 }
 
+/// What a dashboard is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// The last hour, once.
+    History,
+    /// What is now; the next one replaces it.
+    Now,
+}
+
 /// A dashboard's connection.
 #[derive(Debug)]
 pub(super) struct Dashboard {
@@ -90,6 +99,8 @@ pub(super) struct Dashboard {
     since: Tick,
     /// Whether it has shown the API key.
     is_known: bool,
+    /// Whether it has been told of the last hour.
+    has_history: bool,
 }
 
 const fn refused(detail: &'static str) -> CloseReason {
@@ -108,6 +119,7 @@ impl Dashboard {
             key,
             since,
             is_known: false,
+            has_history: false,
         }
     }
 
@@ -152,6 +164,12 @@ impl Dashboard {
             return Err(CloseReason::server(CloseCode::TRY_AGAIN_LATER, detail));
         }
         Ok(())
+    }
+
+    /// Whether something is for it: first of all the last hour, and then what is now.
+    pub(super) fn is_for(&mut self, telling: Telling) -> bool {
+        self.has_history |= telling == Telling::History;
+        self.has_history
     }
 
     /// It goes, for good or to another worker.

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::config::{EndpointKind, GatewayConfig};
+use super::config::GatewayConfig;
 
 /// Bytes of all files together: they are in every copy of the binary.
 #[cfg(test)]
@@ -85,9 +85,8 @@ pub(super) const DEMO_FACTS_PATH: &str = "/pages/demo.json";
 
 /// What the demo page has to know: where it can connect, and with what.
 pub(super) fn demo_facts(config: &GatewayConfig) -> Vec<u8> {
-    let routes = config.routes.iter();
-    let routes = routes.filter(|route| route.endpoint != EndpointKind::Dashboard);
-    let routes: Vec<_> = routes
+    let routes: Vec<_> = config
+        .table()
         .map(|route| json!({ "path": route.path, "endpoint": route.endpoint.name() }))
         .collect();
     let facts = json!({

@@ -6,7 +6,7 @@ use super::WebSocketStage;
 use crate::gateway::ask::{Act, Gathered};
 use crate::gateway::bearer::Bearer;
 use crate::gateway::config::EndpointKind;
-use crate::gateway::dashboard::Dashboard;
+use crate::gateway::dashboard::{Dashboard, Telling};
 use crate::gateway::json::{JsonEndpoint, Refusal, Surroundings};
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
@@ -111,18 +111,27 @@ impl WebSocketStage {
             }
             Endpoint::Dashboard(dashboard) => match dashboard.on_message(payload, cx.shard) {
                 Ok(()) => self.watch_silence(cx),
-                Err(reason) => self.end(reason, cx),
+                Err(reason) => self.dismiss(reason, cx),
             },
         }
+    }
+
+    /// Sends a dashboard away; whatever it says after that is not heard.
+    pub(super) fn dismiss(&mut self, reason: CloseReason, cx: &mut Context<'_, GatewaySession>) {
+        self.leave_hub(cx.shard);
+        self.end(reason, cx);
     }
 
     /// The dashboard is told something. That is not counted among the messages that it tells of.
     pub(in crate::gateway) fn on_dashboard(
         &mut self,
+        telling: Telling,
         text: &str,
         cx: &mut Context<'_, GatewaySession>,
     ) {
-        if let Endpoint::Dashboard(_) = self.endpoint {
+        if let Endpoint::Dashboard(dashboard) = &mut self.endpoint
+            && dashboard.is_for(telling)
+        {
             let (kind, codec) = (MessageKind::Text, &mut cx.shard.codec);
             self.protocol
                 .send_message(kind, text.as_bytes(), codec, cx.out.cork());

@@ -30,7 +30,7 @@ impl WebSocketStage {
             return;
         }
         if let Endpoint::Dashboard(_) = self.endpoint {
-            return self.end(Dashboard::RELOADED, cx);
+            return self.dismiss(Dashboard::RELOADED, cx);
         }
         self.throttle_anew(cx);
         if self.watch == Watch::Quiet {
@@ -61,7 +61,7 @@ impl WebSocketStage {
             return self.end(CloseReason::server(CloseCode::POLICY_VIOLATION, detail), cx);
         }
         if self.key_due(cx).is_some_and(|due| due.is_reached(cx.now)) {
-            return self.end(Dashboard::LATE, cx);
+            return self.dismiss(Dashboard::LATE, cx);
         }
         let timeout = cx.shard.config.heartbeat_timeout;
         match (self.watch, cx.shard.config.heartbeat_interval) {

@@ -168,8 +168,16 @@ run(
         await page.check('[name="span"][value="300"]');
         const clients = await noise();
         await find(page, 'heron-0');
-        await page.evaluate(() => document.activeElement.blur());
-        await pictures(page, 'dashboard');
+        await page.click('#found button:text-is("Write")');
+        await page.fill('#event', 'notice');
+        await page.fill('#data', '{"title": "High water", "at": "12:04"}');
+        await page.click('#send-button');
+        await page.waitForSelector('#sent.good');
+        await page.evaluate(() => {
+          document.activeElement.blur();
+          scrollTo(0, 0);
+        });
+        await pictures(page, 'dashboard', () => page.evaluate(() => scrollTo(0, 0)));
         for (const { client } of clients) client.socket.terminate();
       }
       await page.click('#sign-out');

@@ -122,7 +122,10 @@ run(() =>
     await accessible(ann, 'talking');
     await fits(ann, 'the demo page');
     await ann.selectOption('#to', 'room');
-    await pictures(ann, 'demo', () => ann.evaluate(() => document.getElementById('talk').scrollIntoView()));
+    await pictures(ann, 'demo', async () => {
+      await ann.evaluate(() => document.getElementById('talk').scrollIntoView());
+      await ann.evaluate(() => document.getElementById('log').scrollTo(0, 1e6));
+    });
     await words(ann, bob);
     await returns(bob);
     for (const page of [ann, bob]) {

@@ -7,11 +7,11 @@ const WIDTH = 600;
 const HEIGHT = 120;
 const POINTS_MAX = 300;
 
-// 1, 2 or 5 times a power of ten that is not smaller; of bytes so many units of 1,024.
+// A round number that is not smaller; of bytes so many units of 1,024.
 function roundUp(value, base) {
   const unit = base ** Math.max(0, Math.floor(Math.log(value) / Math.log(base)));
   const power = 10 ** Math.floor(Math.log10(value / unit));
-  return [1, 2, 5, 10].find((step) => step * power * unit >= value) * power * unit;
+  return [1, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power * unit >= value) * power * unit;
 }
 
 export class Plot {
