@@ -114,6 +114,39 @@ fn wscat_echoes_on_a_terminal() {
 }
 
 #[test]
+fn the_dashboard_is_for_this_machine_and_the_demo_page_for_all() {
+    const KEY: &str = "a key for tests";
+    let server = Server::builder().env("API_KEY", KEY).start();
+    let nginx = Nginx::start(server.address());
+    let get = |source: Option<IpAddr>, path: &str| {
+        let mut client = match source {
+            Some(source) => Client::tcp_from(source, nginx.address()),
+            None => nginx.connect(),
+        };
+        client.get(path).status
+    };
+    for path in ["/", "/pages/base.css"] {
+        assert_eq!((get(None, path), get(Some(OTHER), path)), (200, 200));
+    }
+    assert_eq!(get(None, "/dashboard"), 200);
+    for path in [
+        "/dashboard",
+        "//dashboard",
+        "/%64ashboard",
+        "/x/../dashboard",
+    ] {
+        assert_eq!(get(Some(OTHER), path), 403, "{path}");
+    }
+    let mut stranger = Client::tcp_from(OTHER, nginx.address());
+    assert_eq!(stranger.handshake("/dashboard/live", &[]).status, 403);
+    let mut operator = nginx.connect();
+    operator.upgrade("/dashboard/live");
+    operator.send_bytes(&frame::text(&json!({ "key": KEY }).to_string()));
+    let told = operator.read_frame().payload;
+    assert!(told.starts_with(b"{"), "{told:?}");
+}
+
+#[test]
 fn close_codes_pass_in_both_directions() {
     let mut server = Server::builder().env("DRAIN_PERIOD", "1s").start();
     let nginx = Nginx::start(server.address());
