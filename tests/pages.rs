@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::fs;
+
 use common::client::{Client, Response};
 use common::gateway::{API_KEY, Member, builder, look};
 use common::metrics::Samples;
@@ -163,7 +165,14 @@ fn the_demo_page_is_where_the_gateway_is_and_can_be_turned_off() {
         "clientsBroadcast": false,
     });
     assert_eq!(facts, expected);
-    let server = Server::builder().env("DEMO_PAGE", "off").start();
+    let builder = Server::builder();
+    let file = builder.directory().join("tidegate.toml");
+    let server = builder.start();
+    let mut client = server.connect();
+    assert!(is_page(&client.get("/")));
+    fs::write(file, "demo_page = false\n").expect("the file can be written");
+    server.signal(Signal::HUP);
+    server.wait_for_log("reloaded", DEADLINE);
     assert_eq!(server.connect().get("/").status, 426);
     assert_eq!(server.connect().get("/pages/demo.json").status, 404);
     assert!(is_page(&server.connect().get("/dashboard")));

@@ -8,8 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::cluster::Cluster;
 use common::gateway::{API_KEY, builder};
-use common::peer::{facts, node_with_axe};
+use common::peer::{Peer, facts, node_with_axe};
+use common::redis::Redis;
 use common::server::Server;
 
 /// Bytes of one picture.
@@ -46,6 +48,21 @@ fn an_operator_works_on_the_dashboard() {
     let mut command = script("dashboard.cjs");
     command.args([&origin(&server), API_KEY, &origin(&without_key)]);
     assert_eq!(facts(command)["done"], true);
+}
+
+#[test]
+fn the_dashboard_shows_all_nodes_and_that_redis_is_away() {
+    let mut redis = Redis::start();
+    let cluster = Cluster::start(2, &redis);
+    let mut ann = cluster.member(1, "ann");
+    let mut command = node_with_axe("dashboard_cluster.cjs");
+    command.args([&origin(cluster.node(0)), API_KEY, "ann"]);
+    let peer = Peer::start(command);
+    peer.wait_for("READY");
+    let why = ann.client.expect_close(1008);
+    assert_eq!(why, "disconnected by an operator");
+    redis.kill();
+    assert_eq!(peer.facts()["done"], true);
 }
 
 #[test]

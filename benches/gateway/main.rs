@@ -1,7 +1,7 @@
 //! What users and rooms cost: the real server, started here, against itself on a simpler endpoint or in a quieter hour.
 //!
 //! usage: `cargo bench --bench gateway -- [--quick] [--write] [SECTION...]`; `--write` puts the table into `benches/GATEWAY.md`,
-//! `--quick` only finds out whether everything works. Sections: `fanout`, `push`, `memory`, `churn`.
+//! `--quick` only finds out whether everything works. Sections: `fanout`, `push`, `memory`, `churn`, `pages`.
 //!
 //! Two cores are needed. Figures of one row come from the same run, in turns, and the medians of several rounds stand: CPU time
 //! of the server, system calls included, is what other load on the machine disturbs least.
@@ -9,6 +9,7 @@
 mod churn;
 mod fanout;
 mod memory;
+mod pages;
 mod peers;
 mod push;
 mod server;
@@ -87,11 +88,12 @@ fn main() {
         .partition(|argument| argument.starts_with("--"));
     let has = |option: &str| options.iter().any(|one| one == option);
     let plan = if has("--quick") { QUICK } else { WHOLE };
-    let sections: [(&str, Section); 4] = [
+    let sections: [(&str, Section); 5] = [
         ("fanout", fanout::run),
         ("push", push::run),
         ("memory", memory::run),
         ("churn", churn::run),
+        ("pages", pages::run),
     ];
     let mut rows = Vec::new();
     for (name, section) in sections {
