@@ -72,6 +72,7 @@ async function talk(ann, bob) {
   await frame(ann, 'received', 'Handed to 1 connection').waitFor();
   await say(bob, 'On the mole already.');
   await frame(ann, 'received', 'bob in harbour: On the mole already.').waitFor();
+  await ann.bringToFront();
   await ann.click('#people button:has-text("bob")');
   await say(ann, 'Keep me a place by the ferry.');
   await frame(bob, 'received', 'ann to you: Keep me a place by the ferry.').waitFor();

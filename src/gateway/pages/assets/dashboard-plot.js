@@ -11,7 +11,7 @@ const POINTS_MAX = 300;
 function roundUp(value, base) {
   const unit = base ** Math.max(0, Math.floor(Math.log(value) / Math.log(base)));
   const power = 10 ** Math.floor(Math.log10(value / unit));
-  return [1, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power * unit >= value) * power * unit;
+  return [1, 1.2, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power * unit >= value) * power * unit;
 }
 
 export class Plot {

@@ -32,10 +32,10 @@ const PLOTS = [
     base: 1_024,
   },
   {
-    title: 'Time of a turn of the event loops',
+    title: 'Time within which turns of the event loops end',
     lines: [
-      { name: 'turnP50', title: 'half within' },
-      { name: 'turnP99', title: '99 % within' },
+      { name: 'turnP50', title: 'half' },
+      { name: 'turnP99', title: '99 %' },
     ],
     format: microseconds,
     least: 100,

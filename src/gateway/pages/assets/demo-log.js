@@ -67,7 +67,7 @@ export class Log {
   #row({ way, at, text, data, size, words, isAside, name }) {
     const [sign, said] = WAYS[way];
     const what = el('div', { class: 'what' });
-    if (words) what.append(el('span', { class: 'words' }, ...words));
+    if (words) what.append(el('span', { class: 'words' }, ...words.map((part) => (typeof part === 'string' ? cut(part) : part))));
     if (text !== undefined) what.append(el('code', { class: 'as-is' }, text === '' ? '(empty)' : cut(text)));
     if (data) {
       what.append(el('span', {}, name ? `File ${name}` : 'Binary '));

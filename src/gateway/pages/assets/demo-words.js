@@ -11,12 +11,14 @@ export const SAID = 'chat';
 export const CAME = 'joined';
 export const LEFT = 'left';
 
-function ofRoom({ room, event, data, fromUserId }, from) {
-  const whose = fromUserId === undefined ? 'A back end' : from;
-  if (room === undefined) return [b(whose), ` sends ${event}: ${json(data)}`];
-  if (event === SAID && typeof data?.text === 'string') return [b(whose), ` in ${room}: ${data.text}`];
-  if (event === CAME || event === LEFT) return [b(whose), event === CAME ? ` has come into ${room}` : ` has left ${room}`];
-  return [b(whose), ` in ${room}, ${event}: ${json(data)}`];
+const sender = ({ fromUserId }) => b(fromUserId ?? 'A back end');
+
+function ofRoom({ room, event, data }, who, has) {
+  if (room === undefined) return [who, ` sends ${event}: ${json(data)}`];
+  if (event === SAID && typeof data?.text === 'string') return [who, ` in ${room}: ${data.text}`];
+  if (event === CAME) return [who, ` ${has} come into ${room}`];
+  if (event === LEFT) return [who, ` ${has} left ${room}`];
+  return [who, ` in ${room}, ${event}: ${json(data)}`];
 }
 
 function ack({ delivered, room, unanswered, unsent }) {
@@ -38,10 +40,10 @@ const HEARD = {
   gap,
   presence: ({ room, users }) => [`In ${room}: ${users.join(', ')}`],
   error: ({ message }) => [message],
-  chat: (message) => [b(message.fromUserId ?? 'A back end'), ` to you: ${message.text}`],
-  notification: (message) => [b(message.fromUserId ?? 'A back end'), ` notifies you, ${message.action ?? 'message'}: ${json(message.data ?? message.message)}`],
-  broadcast: (message) => [b(message.fromUserId ?? 'A back end'), ` to everyone, ${message.event}: ${json(message.data)}`],
-  message: (message) => ofRoom(message, message.fromUserId),
+  chat: (message) => [sender(message), ` to you: ${message.text}`],
+  notification: (message) => [sender(message), ` notifies you, ${message.action ?? 'message'}: ${json(message.data ?? message.message)}`],
+  broadcast: (message) => [sender(message), ` to everyone, ${message.event}: ${json(message.data)}`],
+  message: (message) => ofRoom(message, sender(message), 'has'),
 };
 
 const SAID_BY_US = {
@@ -51,7 +53,7 @@ const SAID_BY_US = {
   leave: ({ room }) => [`You leave ${room}`],
   presence: ({ room }) => [`Who is in ${room}?`],
   chat: ({ targetUserId, text }) => [b('You'), ` to ${targetUserId}: ${text}`],
-  publish: (message) => ofRoom({ ...message, fromUserId: '' }, 'You').map((part, index) => (index === 1 && typeof part === 'string' ? part.replace(' has ', ' have ') : part)),
+  publish: (message) => ofRoom(message, b('You'), 'have'),
   broadcast: ({ event, data }) => [b('You'), ` to everyone, ${event}: ${json(data)}`],
 };
 
@@ -61,10 +63,10 @@ const ASIDE = new Set(['registered', 'authenticated', 'register', 'pong', 'ping'
 // {words, isAside} for a message that was received, or sent; {} for one that is unknown.
 export function wordsOf(message, isSent) {
   const type = message?.type;
-  const words = (isSent ? SAID_BY_US : HEARD)[type];
-  if (!Object.hasOwn(isSent ? SAID_BY_US : HEARD, String(type))) return {};
+  const known = isSent ? SAID_BY_US : HEARD;
+  if (typeof type !== 'string' || !Object.hasOwn(known, type)) return {};
   try {
-    return { words: words(message), isAside: ASIDE.has(type) };
+    return { words: known[type](message), isAside: ASIDE.has(type) };
   } catch {
     // A back end may send what it likes under a known type.
     return {};
