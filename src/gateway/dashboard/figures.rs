@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::history::{History, Row, Totals, connections};
+use super::history::{History, Row, Totals};
 use crate::gateway::cluster::Cluster;
 use crate::gateway::config::EndpointKind;
 use crate::gateway::metrics::ProcessFigures;
@@ -48,7 +48,7 @@ pub(super) fn told(
             "version": env!("CARGO_PKG_VERSION"),
             "uptime": node.uptime().as_secs(),
             "draining": node.is_draining(),
-            "connections": connections(node),
+            "connections": node.admission.admitted(),
             "connectionsMax": node.admission.connections_max(),
         },
         "process": {

@@ -140,7 +140,7 @@ impl Row {
 }
 
 /// WebSockets that are open. Who only looks on is not among them.
-pub(super) fn connections(node: &Node) -> u32 {
+fn connections(node: &Node) -> u32 {
     let kinds = EndpointKind::ALL.into_iter();
     let kinds = kinds.filter(|kind| *kind != EndpointKind::Dashboard);
     kinds.map(|kind| node.open_at(kind)).sum()

@@ -69,6 +69,10 @@ async function signsIn(context) {
   assert.ok(!page.url().includes(encodeURIComponent(key)), 'the key is in no address');
   await page.reload();
   await page.waitForSelector('#state:has-text("live")');
+  await page.route('**/api/status', (route) => route.abort());
+  await page.reload();
+  await page.waitForSelector('#state:has-text("live")');
+  await page.unroute('**/api/status');
   const other = await open(context, `${origin}/dashboard`);
   assert.strictEqual(await other.isVisible('#sign-in'), true, 'another tab knows nothing of the key');
   await other.close();

@@ -22,7 +22,7 @@ async function guard(context, origins) {
   context.on('console', (message) => {
     const text = message.text();
     // What the browser says of a refusal that a test wants.
-    const isWanted = /status of (401|403|422)|WebSocket connection to .* failed/.test(text);
+    const isWanted = /status of (401|403|422)|net::ERR_FAILED|WebSocket connection to .* failed/.test(text);
     if (['error', 'warning'].includes(message.type()) && !isWanted) wrong.push(`console ${text}`);
   });
   return { verify: () => assert.deepStrictEqual(wrong, []) };

@@ -151,9 +151,9 @@ async function signIn(key) {
   try {
     await tried.get('/api/status');
   } catch (error) {
-    const isRefused = error instanceof Refused;
-    signOut(isRefused ? (PROBLEMS[error.status] ?? error.message) : 'A key like that cannot be sent.');
-    return;
+    // A server that is away for a moment has refused nothing: its dashboard is tried again and again.
+    const problem = error instanceof Refused ? PROBLEMS[error.status] : 'A key like that cannot be sent.';
+    if (problem) return signOut(problem);
   } finally {
     by('sign-in-button').disabled = false;
   }
