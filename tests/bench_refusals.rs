@@ -26,7 +26,7 @@ fn wrong_usage_is_refused_before_anything_is_opened() {
     for (line, says) in [
         (&["echo", "127.0.0.1:3000"][..], "ws://127.0.0.1:3000/ws"),
         (&["echo", "wss://127.0.0.1:3000/"], "no TLS"),
-        (&["echo", "http://127.0.0.1:3000/"], "the scheme is"),
+        (&["echo", "http://127.0.0.1:3000/"], "it begins with ws://"),
         (&["echo", "ws://127.0.0.1/a b"], "the path"),
         (&["echo", "tcp://127.0.0.1:9/path"], "no path"),
         (&["echo", "tcp://127.0.0.1:9", "--compress"], "no handshake"),

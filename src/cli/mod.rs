@@ -7,6 +7,7 @@ mod check;
 mod doctor;
 mod serve;
 mod token;
+mod url;
 
 use std::ffi::OsString;
 use std::fmt::Display;
