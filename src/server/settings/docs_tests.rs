@@ -24,7 +24,8 @@ Every setting has one name in three spellings: `MAX_MESSAGE_SIZE` in the environ
 4. the defaults below.
 
 `tidegate check` prints what is in force and where each value came from. A wrong value stops the start with one line
-and exit status 2. SIGHUP reads all sources but the flags again; the settings marked *reload* change in the running
+and exit status 2. `WS_URL`, `RECONNECT_INTERVAL` and `MESSAGE_INTERVAL` are for `tidegate client` ([client.md](client.md)) and
+mean nothing to the server. SIGHUP reads all sources but the flags again; the settings marked *reload* change in the running
 server, certificate and key files are read again in any case, the rest waits for the next start.
 
 How values are written:

@@ -6,6 +6,7 @@
 
 mod build;
 pub mod changes;
+mod client;
 pub mod error;
 mod listen;
 pub mod report;
@@ -33,6 +34,7 @@ use crate::server::logging::escape::Escaped;
 pub use crate::gateway::{EndpointKind, RateLimits, RatePolicy, Route};
 pub use crate::hub::RoomPolicies;
 pub use changes::{Change, reloadable_changes};
+pub use client::{CLIENT_NAMES, client_texts};
 pub use error::SettingsError;
 pub use sources::{Arguments, Context, Source};
 pub use table::{Key, Setting};

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::client::is_client_key;
 use super::error::SettingsError;
 use super::table::{SETTINGS, Setting};
 use super::value::Kind;
@@ -110,6 +111,7 @@ pub(super) fn gather(arguments: &Arguments, context: &Context) -> Result<Gathere
         let from_file = file_values.remove(&setting.toml_key());
         texts.push(strongest(setting, arguments, context, &dot_env, from_file)?);
     }
+    file_values.retain(|key, _| !is_client_key(key));
     if let (Some(path), false) = (&config_file, file_values.is_empty()) {
         return Err(SettingsError::UnknownKeys {
             path: path.clone(),
@@ -208,7 +210,7 @@ fn from_toml(
     }
 }
 
-fn read_dot_env(directory: &Path) -> Result<HashMap<String, String>, SettingsError> {
+pub(super) fn read_dot_env(directory: &Path) -> Result<HashMap<String, String>, SettingsError> {
     let path = PathBuf::from(DOT_ENV);
     let text = match read_limited(&directory.join(&path)) {
         Ok(text) => text,
@@ -242,9 +244,9 @@ fn dot_env_error(path: PathBuf, text: &str, error: &dotenvy::Error) -> SettingsE
     }
 }
 
-type FileValues = BTreeMap<String, (toml::Value, Source)>;
+pub(super) type FileValues = BTreeMap<String, (toml::Value, Source)>;
 
-fn read_config_file(
+pub(super) fn read_config_file(
     arguments: &Arguments,
     context: &Context,
     dot_env: &HashMap<String, String>,
