@@ -36,8 +36,8 @@ quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests wi
 	cargo test --locked --lib --bins
 	cargo test --locked $(FAST_TESTS)
 
-# Every integration test but those that drive a browser, a proxy or another language.
-SLOW_TESTS := checker cluster cluster_nginx cluster_redis cluster_registry doctor doctor_redis many metrics prometheus peers nginx browser pages_browser readme schema \
+# Every integration test but those that drive a browser, a proxy, a terminal or another language.
+SLOW_TESTS := checker client cluster cluster_nginx cluster_redis cluster_registry doctor doctor_redis many metrics prometheus peers nginx browser pages_browser readme schema \
 	pitfalls_handshake pitfalls_frames lifecycle limits redis_support
 FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
 
@@ -56,7 +56,7 @@ unit: ## Unit tests
 integration: ## All integration tests; needs the peers
 	cargo test --locked --test '*'
 
-real-peers: ## Only the tests with a browser, nginx, Redis, Prometheus, ws, wscat, websockets and Schemathesis
+real-peers: ## Only the tests with a browser, a terminal, nginx, Redis, Prometheus, ws, wscat, websockets and Schemathesis
 	cargo test --locked $(addprefix --test ,$(SLOW_TESTS))
 
 autobahn: ## Autobahn|Testsuite: server, client, and through nginx

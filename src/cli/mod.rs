@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod check;
+mod client;
 mod doctor;
 mod serve;
 mod token;
@@ -48,6 +49,8 @@ const AFTER_HELP: &str = "Flags win over the environment (a .env file in the wor
 enum Command {
     /// Serve (the default)
     Serve(ServeCommand),
+    /// Talk to a WebSocket server: on a terminal, through a pipe, or with random numbers
+    Client(Box<client::ClientCommand>),
     /// Print the effective settings with where each came from, and say what is wrong with them
     Check(CheckCommand),
     /// Look at the machine and its neighbours: limits, kernel settings, Redis, nginx, certificates, clock
@@ -86,6 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some(Command::Doctor(command)) => doctor::run(&command),
             Some(Command::Token(command)) => token::run(&command),
             Some(Command::Bench(command)) => bench::run(&command),
+            Some(Command::Client(command)) => client::run(&command),
         },
         Err(error) => {
             // Nobody is left to tell where not even this can be printed.

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -150,6 +150,58 @@ impl Peer {
         writeln!(input, "{line}")
             .and_then(|()| input.flush())
             .expect("the peer reads its input");
+    }
+
+    /// Writes bytes to the peer's input, as they are.
+    pub(crate) fn type_bytes(&mut self, bytes: &[u8]) {
+        let input = self.input.as_mut().expect("the input is open");
+        input
+            .write_all(bytes)
+            .and_then(|()| input.flush())
+            .expect("the peer reads its input");
+    }
+
+    /// Presses a key again and again until the peer ends: one that is pressed while a terminal changes its mode may be lost.
+    pub(crate) fn press_until_exit(&mut self, key: &[u8]) -> ExitStatus {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let presses = DEADLINE.as_millis() / PAUSE.as_millis();
+        for _ in 0..presses {
+            // Where it has ended nobody reads.
+            let _ = self.input.as_mut().map(|input| input.write_all(key));
+            if wait_child(&mut self.child, PAUSE).is_some() {
+                break;
+            }
+        }
+        self.wait_exit()
+    }
+
+    /// Ends the peer's input.
+    pub(crate) fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Waits for the peer to end, and gives its exit status.
+    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
+        let status = wait_child(&mut self.child, DEADLINE);
+        let status = status.unwrap_or_else(|| panic!("the peer does not end:\n{}", self.text()));
+        self.output.wait_end(DEADLINE);
+        self.errors.wait_end(DEADLINE);
+        status
+    }
+
+    /// Process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the peer wrote to stdout.
+    pub(crate) fn output(&self) -> &Lines {
+        &self.output
+    }
+
+    /// What the peer wrote to stderr.
+    pub(crate) fn errors(&self) -> &Lines {
+        &self.errors
     }
 
     /// Waits for an output line that contains `substring`; fails the test at the deadline.
