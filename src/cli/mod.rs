@@ -5,7 +5,10 @@ mod arguments;
 mod bench;
 mod check;
 mod client;
+mod completions;
 mod doctor;
+#[cfg(test)]
+mod man_tests;
 mod serve;
 mod token;
 mod url;
@@ -15,7 +18,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::server::settings::Arguments;
 
@@ -60,6 +63,8 @@ enum Command {
     /// Measure a WebSocket server: load, latency, CPU time and memory
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Print what has a shell complete the commands and options of tidegate
+    Completions(completions::CompletionsCommand),
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some(Command::Token(command)) => token::run(&command),
             Some(Command::Bench(command)) => bench::run(&command),
             Some(Command::Client(command)) => client::run(&command),
+            Some(Command::Completions(command)) => completions::run(&command, &mut Cli::command()),
         },
         Err(error) => {
             // Nobody is left to tell where not even this can be printed.
@@ -107,8 +113,6 @@ fn fail(status: u8, why: &impl Display) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::server::settings::table::SETTINGS;
 

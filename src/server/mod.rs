@@ -9,7 +9,7 @@ pub mod redis_tls;
 mod running;
 pub mod settings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod tls_files;
 pub mod token_keys;
 mod translate;
