@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod completions;
 mod doctor;
+mod health;
 #[cfg(test)]
 mod man_tests;
 mod serve;
@@ -58,6 +59,9 @@ enum Command {
     Check(CheckCommand),
     /// Look at the machine and its neighbours: limits, kernel settings, Redis, nginx, certificates, clock
     Doctor(doctor::DoctorCommand),
+    /// Ask a server whether it is well: for containers and supervisors, not for people
+    #[command(hide = true)]
+    Health(health::HealthCommand),
     /// Mint a client token for trying things out
     Token(token::TokenCommand),
     /// Measure a WebSocket server: load, latency, CPU time and memory
@@ -92,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some(Command::Serve(command)) => serve::run(&command.arguments),
             Some(Command::Check(command)) => check::run(&command.arguments, command.json),
             Some(Command::Doctor(command)) => doctor::run(&command),
+            Some(Command::Health(command)) => health::run(&command),
             Some(Command::Token(command)) => token::run(&command),
             Some(Command::Bench(command)) => bench::run(&command),
             Some(Command::Client(command)) => client::run(&command),

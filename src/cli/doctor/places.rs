@@ -1,18 +1,14 @@
 //! The places where the server is to listen: free, or this server's already.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 
 use super::finding::Finding;
 use crate::cli::check::unix_problem;
+use crate::cli::health::{ask, reachable};
 use crate::server::settings::{ListenAddress, Settings};
 
 const ABOUT: &str = "address";
-/// Time in which a server that runs has to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of an answer of this server.
-const ANSWER_BYTES_MAX: usize = 1_024;
 
 pub(super) fn look(settings: &Settings) -> Vec<Finding> {
     let is_encrypted = settings.tls.is_some();
@@ -76,35 +72,4 @@ fn is_ours(address: SocketAddr) -> bool {
     ["ok", "draining"]
         .iter()
         .any(|status| answer.ends_with(&format!("{{\"status\":\"{status}\"}}\n")))
-}
-
-/// What is answered to `/health` in time, up to as much as this server says.
-fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
-    let end = Instant::now() + ANSWER_TIMEOUT;
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
-    stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    let mut part = [0; ANSWER_BYTES_MAX];
-    while answer.len() < ANSWER_BYTES_MAX {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut part)? {
-            0 => break,
-            bytes => answer.extend_from_slice(&part[..bytes]),
-        }
-    }
-    Ok(answer)
-}
-
-/// An address to connect to, where `0.0.0.0` and `::` are every one of this machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        other => other.ip(),
-    };
-    SocketAddr::new(ip, address.port())
 }
