@@ -13,7 +13,7 @@ INSTALL := tests/peers/install
 # Runs a command and tells how long it took.
 STAGE := tests/peers/stage
 
-.PHONY: help test quick peers fmt clippy unit integration real-peers autobahn fuzz loom doc deny advisories bench bench-gateway bench-cluster bench-check criterion clean
+.PHONY: help test quick deb peers fmt clippy unit integration real-peers autobahn fuzz loom doc deny advisories bench bench-gateway bench-cluster bench-check criterion clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,7 +38,7 @@ quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests wi
 
 # Every integration test but those that drive a browser, a proxy, a terminal or another language.
 SLOW_TESTS := checker client cluster cluster_nginx cluster_redis cluster_registry doctor doctor_redis many metrics prometheus peers nginx browser pages_browser readme schema \
-	pitfalls_handshake pitfalls_frames lifecycle limits redis_support
+	pitfalls_handshake pitfalls_frames lifecycle limits redis_support package
 FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
 
 peers: ## Installs the foreign peers (.peers/, Debian packages, cargo tools)
@@ -102,6 +102,11 @@ bench-cluster: ## Measures the way through Redis, and writes benches/CLUSTER.md 
 
 criterion: ## Criterion benches
 	cargo bench --locked
+
+deb: ## Builds the Debian package, and one with its debug symbols, into target/debian
+	$(INSTALL) debian deb
+	cargo build --locked --release
+	cargo deb --locked --no-build --dbgsym
 
 clean: ## Removes what was built and installed here
 	cargo clean
