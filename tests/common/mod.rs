@@ -11,6 +11,7 @@
 pub(crate) mod asyncapi;
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod deployed;
 pub(crate) mod doctor;
 pub(crate) mod example;
 pub(crate) mod faults;

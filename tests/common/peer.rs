@@ -109,6 +109,15 @@ pub(crate) fn schemathesis(program: &str) -> Command {
     command
 }
 
+/// A program that checks files of `deploy/`, or the Python that it came with; it is started in the checkout.
+pub(crate) fn deploy_checker(program: &str) -> Command {
+    let mut command = Command::new(installed(&format!("deploy/bin/{program}")));
+    command
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(root());
+    command
+}
+
 /// A file of `tests/peers`.
 pub(crate) fn peer_file(path: &str) -> PathBuf {
     root().join("tests/peers").join(path)
