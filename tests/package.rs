@@ -1,5 +1,5 @@
 //! The Debian package, built of the debug binary as `make deb` builds it of the release binary: lintian finds no fault, and on this
-//! very machine it is installed, run as its user, upgraded, removed and purged without a trace.
+//! very machine it is installed, run as its user, upgraded, removed and purged without a trace, by the commands of `docs/install.md`.
 //!
 //! That needs root, and a machine on which Tidegate is not installed; nothing is skipped.
 
@@ -37,6 +37,8 @@ const PLACES: [&str; 9] = [
     ENABLED,
     "/var/lib/systemd/deb-systemd-helper-enabled/tidegate.service.dsh-also",
 ];
+/// What `make deb` does after the build.
+const BUILD: [&str; 4] = ["deb", "--locked", "--no-build", "--dbgsym"];
 /// Exposure that `systemd-analyze security` may find, in tenths.
 const EXPOSURE_MAX: u32 = 15;
 /// Building and installing wait for whoever else builds and installs.
@@ -88,11 +90,10 @@ fn packages() -> &'static Path {
         let release = directory.path().join("release");
         fs::create_dir(&release).expect("made");
         fs::copy(env!("CARGO_BIN_EXE_tidegate"), release.join("tidegate")).expect("copied");
-        let mut build = command(
-            "cargo",
-            &["deb", "--locked", "--no-build", "--dbgsym", "--fast"],
-        );
+        let mut build = command("cargo", &BUILD);
+        // Compressed less, which takes a second instead of many.
         build
+            .arg("--fast")
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("CARGO_TARGET_DIR", directory.path());
         good(build);
@@ -134,11 +135,95 @@ fn the_changelog_is_of_this_version() {
 }
 
 #[test]
+fn make_deb_does_the_same_to_the_release_binary() {
+    let mut make = command("make", &["--dry-run", "deb"]);
+    make.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let told = good(make);
+    assert!(
+        told.contains("\ncargo build --locked --release\n"),
+        "{told}"
+    );
+    let last = told.lines().last().expect("a command");
+    assert_eq!(last, format!("cargo {}", BUILD.join(" ")));
+    let release = blocks().into_iter().find(|(run_by, _)| run_by == "release");
+    assert_eq!(release.expect("a block").1, ["make deb"]);
+}
+
+#[test]
+fn what_the_document_has_others_run_is_about_files_that_there_are() {
+    let mut files = 0;
+    for (_, lines) in blocks() {
+        for word in lines.iter().flat_map(|line| line.split(' ')) {
+            if word.starts_with("deploy/") && !word.ends_with("/.env") {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(word);
+                assert!(path.exists(), "{word}");
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 0, "none was looked at");
+}
+
+#[test]
 fn debug_symbols_are_a_package_of_their_own() {
     let list = good(command("dpkg", &["-c", &package("ddeb").to_string_lossy()]));
     assert!(list.contains("/usr/lib/debug/.build-id/"), "{list}");
     let list = good(command("dpkg", &["-c", &package("deb").to_string_lossy()]));
     assert!(!list.contains("debug"), "{list}");
+}
+
+/// Who runs the commands of a block of `docs/install.md`: this test, or what a test machine lacks.
+const RUN_BY: [&str; 5] = ["package", "release", "systemd", "engine", "cluster"];
+
+/// The blocks of commands in `docs/install.md`: who runs them, and their lines.
+fn blocks() -> Vec<(String, Vec<String>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/install.md");
+    let document = fs::read_to_string(path).expect("a document");
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    let mut is_inside = false;
+    for line in document.lines() {
+        match (line.strip_prefix("```"), is_inside) {
+            (Some(begin), false) => {
+                let run_by = begin.strip_prefix("sh ").unwrap_or_default();
+                assert!(
+                    RUN_BY.contains(&run_by),
+                    "nobody runs what is behind {line}"
+                );
+                found.push((run_by.to_owned(), Vec::new()));
+                is_inside = true;
+            }
+            (Some(_), true) => is_inside = false,
+            (None, true) => found.last_mut().expect("begun").1.push(line.to_owned()),
+            (None, false) => {}
+        }
+    }
+    found
+}
+
+/// The commands that this test types, one after the other.
+struct Document(std::vec::IntoIter<String>);
+
+impl Document {
+    fn open() -> Self {
+        let mine = blocks()
+            .into_iter()
+            .filter(|(run_by, _)| run_by == "package");
+        let lines: Vec<_> = mine.flat_map(|(_, lines)| lines).collect();
+        Self(lines.into_iter())
+    }
+
+    /// The words of the next command, which begins so; without `sudo`, since this is root.
+    fn next(&mut self, begin: &str) -> Vec<String> {
+        let line = self.0.next().unwrap_or_else(|| panic!("no more: {begin}"));
+        assert!(line.starts_with(begin), "{line}");
+        let words = line.split(' ').map(str::to_owned);
+        words.skip_while(|word| word == "sudo").collect()
+    }
+
+    /// The arguments of the next command, which is this one of dpkg.
+    fn dpkg(&mut self, option: &str) -> Vec<String> {
+        self.next(&format!("sudo dpkg {option} ")).split_off(1)
+    }
 }
 
 /// The package on this machine; dropping it purges it.
@@ -149,7 +234,7 @@ struct Installed {
 }
 
 impl Installed {
-    fn new() -> Self {
+    fn new(document: &mut Document) -> Self {
         assert!(
             geteuid().is_root(),
             "installing a package needs root: run this test as root, or by `sudo -E env PATH=\"$PATH\"`"
@@ -172,16 +257,17 @@ impl Installed {
         // Where systemd runs it starts at once: not where a server may listen already.
         fs::create_dir("/etc/tidegate").expect("made");
         fs::write(ENVIRONMENT, format!("PORT={}\n", installed.port)).expect("written");
+        let told = format!(
+            "target/debian/tidegate_{}-1_amd64.deb",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(document.dpkg("-i"), ["-i", &told]);
         installed.install();
         installed
     }
 
     fn install(&self) {
         dpkg(&["-i", &package("deb").to_string_lossy()]);
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
     }
 }
 
@@ -195,10 +281,11 @@ impl Drop for Installed {
 }
 
 /// Runs dpkg, once nobody else does.
-fn dpkg(arguments: &[&str]) {
+fn dpkg(arguments: &[impl AsRef<str> + std::fmt::Debug]) {
     let end = Instant::now() + LONG;
     loop {
-        let mut command = command("dpkg", arguments);
+        let mut command = Command::new(program("dpkg"));
+        command.args(arguments.iter().map(AsRef::as_ref));
         command.env("DEBIAN_FRONTEND", "noninteractive");
         let (is_good, told) = told(command);
         if is_good {
@@ -292,8 +379,10 @@ fn expect_files() {
     }
 }
 
-fn expect_settings() {
-    let check = ["/usr/bin/tidegate", "check", "--config", CONFIG];
+fn expect_settings(document: &mut Document) {
+    let line = document.next("sudo -u tidegate tidegate check");
+    let check = ["tidegate", "check", "--config", CONFIG];
+    assert_eq!(line[2..], check);
     let told = good(as_user(USER, &check));
     assert!(
         told.contains(&format!("Configuration file: {CONFIG}")),
@@ -321,20 +410,21 @@ fn expect_units() {
 
 #[test]
 fn is_installed_serves_and_is_purged_without_a_trace() {
-    let installed = Installed::new();
+    let mut document = Document::open();
+    let installed = Installed::new(&mut document);
     expect_files();
-    expect_settings();
+    expect_settings(&mut document);
     expect_units();
 
-    // The administrator writes settings, and the server goes by them.
+    // The server goes by what the administrator has written.
     let by_hand = (!does_systemd_run()).then(ByHand::start);
-    eventually("the service is well", || {
-        told(as_user(
-            USER,
-            &["/usr/bin/tidegate", "health", &installed.url()],
-        ))
-        .0
-    });
+    let health = document.next("tidegate health");
+    let health: Vec<_> = health
+        .iter()
+        .map(|word| word.replace("3000", &installed.port.to_string()))
+        .collect();
+    let health: Vec<_> = health.iter().map(String::as_str).collect();
+    eventually("the service is well", || told(as_user(USER, &health)).0);
     if let Some(by_hand) = by_hand {
         by_hand.end();
     }
@@ -348,13 +438,14 @@ fn is_installed_serves_and_is_purged_without_a_trace() {
     assert_eq!(fs::read_to_string(CONFIG).expect("settings"), settings);
     assert_eq!(access(CONFIG).0, 0o600);
 
-    dpkg(&["--remove", "tidegate"]);
+    dpkg(&document.dpkg("--remove"));
     assert!(!Path::new("/usr/bin/tidegate").exists());
     assert!(!Path::new(UNIT).exists());
     assert_eq!(fs::read_to_string(CONFIG).expect("settings"), settings);
     fs::create_dir("/var/lib/tidegate-3001").expect("the directory of an instance");
 
-    dpkg(&["--purge", "tidegate"]);
+    dpkg(&document.dpkg("--purge"));
+    assert_eq!(document.0.next(), None, "a command that nobody types");
     for place in PLACES.iter().chain(&["/var/lib/tidegate-3001"]) {
         assert!(
             Path::new(place).symlink_metadata().is_err(),
