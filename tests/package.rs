@@ -7,7 +7,7 @@ mod common;
 
 use std::env;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -25,6 +25,7 @@ const CONFIG: &str = "/etc/tidegate/tidegate.toml";
 const ENVIRONMENT: &str = "/etc/tidegate/tidegate.env";
 const UNIT: &str = "/usr/lib/systemd/system/tidegate.service";
 const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/tidegate.service";
+const INSTANCE: &str = "/etc/systemd/system/multi-user.target.wants/tidegate@3001.service";
 /// What is there only while the package is, or was not purged.
 const PLACES: [&str; 9] = [
     "/usr/bin/tidegate",
@@ -442,11 +443,13 @@ fn is_installed_serves_and_is_purged_without_a_trace() {
     assert!(!Path::new("/usr/bin/tidegate").exists());
     assert!(!Path::new(UNIT).exists());
     assert_eq!(fs::read_to_string(CONFIG).expect("settings"), settings);
-    fs::create_dir("/var/lib/tidegate-3001").expect("the directory of an instance");
+    // What an instance leaves behind.
+    fs::create_dir("/var/lib/tidegate-3001").expect("made");
+    symlink("tidegate@.service", INSTANCE).expect("made");
 
     dpkg(&document.dpkg("--purge"));
     assert_eq!(document.0.next(), None, "a command that nobody types");
-    for place in PLACES.iter().chain(&["/var/lib/tidegate-3001"]) {
+    for place in PLACES.iter().chain(&["/var/lib/tidegate-3001", INSTANCE]) {
         assert!(
             Path::new(place).symlink_metadata().is_err(),
             "{place} is left"
