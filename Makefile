@@ -106,7 +106,7 @@ criterion: ## Criterion benches
 deb: ## Builds the Debian package, and one with its debug symbols, into target/debian
 	$(INSTALL) debian deb
 	cargo build --locked --release
-	cargo deb --locked --no-build --dbgsym
+	deploy/deb/build
 
 clean: ## Removes what was built and installed here
 	cargo clean
