@@ -105,17 +105,20 @@ pub struct Gathered {
 }
 
 impl Gathered {
+    /// Adds another part. What comes from other nodes may be any number.
     pub(super) fn add(&mut self, part: Self) {
         for (user, connections) in part.users {
-            *self.users.entry(user).or_default() += connections;
+            let sum = self.users.entry(user).or_default();
+            *sum = sum.saturating_add(connections);
         }
         self.connections.extend(part.connections);
         for (room, members) in part.rooms {
-            *self.rooms.entry(room).or_default() += members;
+            let sum = self.rooms.entry(room).or_default();
+            *sum = sum.saturating_add(members);
         }
         self.nodes.extend(part.nodes);
         self.has_more |= part.has_more;
-        self.concerned += part.concerned;
+        self.concerned = self.concerned.saturating_add(part.concerned);
         for (index, delivered) in part.delivered.into_iter().enumerate() {
             self.count(index, delivered);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::admission::Admission;
@@ -18,6 +19,9 @@ use crate::buffer::Account;
 use crate::hub::Directory;
 use crate::id::ConnectionId;
 use crate::reactor::{Command, Mailbox};
+
+/// A mailbox without room is tried again after this time.
+const MAIL_RETRY: Duration = Duration::from_millis(1);
 
 /// Bytes of publications on their way to the workers; from here on publishers are not read.
 const PUBLICATION_BYTES_MAX: usize = 64 << 20;
@@ -221,6 +225,14 @@ impl Node {
         match mailbox.send(Command::Mail(mail)) {
             Err(Command::Mail(mail)) => Err(mail),
             _ => Ok(()),
+        }
+    }
+
+    /// Sends mail, waiting for room: for threads of their own, which bring no more until then. A worker never waits.
+    pub(super) fn deliver(&self, worker: usize, mut mail: Mail) {
+        while let Err(refused) = self.send(worker, mail) {
+            mail = refused;
+            thread::sleep(MAIL_RETRY);
         }
     }
 

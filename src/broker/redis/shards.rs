@@ -305,22 +305,36 @@ fn watch(desk: &Desk) {
 
 /// Who has what, as a server sees it. A master without a name of its own is the server that was asked.
 fn ask(connection: &mut Connection, host: &str) -> RedisResult<Map> {
-    let rows: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query(connection)?;
+    map_of(cmd("CLUSTER").arg("SLOTS").query(connection)?, host)
+}
+
+fn map_of(rows: Vec<Vec<Value>>, host: &str) -> RedisResult<Map> {
     let mut map = Map::new();
     for row in rows {
         let mut row = row.into_iter();
         let mut next = || row.next().unwrap_or(Value::Nil);
-        let (first, last) = (from_redis_value(next())?, from_redis_value(next())?);
+        let (first, last): (u16, u16) = (number(next())?, number(next())?);
+        // Of slots that there are not no channel would ever be found.
+        if first > last || last >= SLOTS {
+            return Err((ErrorKind::UnexpectedReturnType, "no range of slots").into());
+        }
         // Behind it are its replicas.
         let master: Vec<Value> = from_redis_value(next())?;
         let mut master = master.into_iter();
         let mut next = || master.next().unwrap_or(Value::Nil);
-        let (name, port) = (next(), from_redis_value(next())?);
+        let (name, port) = (next(), number(next())?);
         let name = from_redis_value::<Option<String>>(name)?.filter(|name| !name.is_empty());
         let name = name.unwrap_or_else(|| host.to_owned());
         map.entry((name, port)).or_default().push(first..=last);
     }
     Ok(map)
+}
+
+/// A slot or a port. The library would cut what is too large for one.
+fn number(value: Value) -> RedisResult<u16> {
+    let number: i64 = from_redis_value(value)?;
+    let too_large = |_| (ErrorKind::UnexpectedReturnType, "no slot and no port").into();
+    u16::try_from(number).map_err(too_large)
 }
 
 /// A channel of this node that a shard with these slots has.
@@ -344,6 +358,29 @@ mod tests {
             ("foo{{bar}}zap", slot("{bar")),
         ] {
             assert_eq!(slot(channel), expected, "{channel}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_slots_that_there_are_not_are_refused() {
+        let row = |first: i64, last: i64, name: &str| {
+            let master = [Value::BulkString(name.into()), Value::Int(7_000)];
+            vec![
+                Value::Int(first),
+                Value::Int(last),
+                Value::Array(master.into()),
+            ]
+        };
+        let rows = vec![row(0, 9, ""), row(20, 29, "b"), row(10, 19, "")];
+        let map = map_of(rows, "a").expect("a map");
+        let expected = [("a", vec![0..=9, 10..=19]), ("b", vec![20..=29])];
+        let expected = expected.map(|(name, slots)| ((name.to_owned(), 7_000), slots));
+        assert_eq!(map, Map::from(expected));
+        for (first, last) in [(5, 3), (0, 16_384), (16_384, 16_384), (-1, 3), (0, 70_000)] {
+            map_of(vec![row(first, last, "a")], "a").expect_err("no range");
+        }
+        for short in [vec![], vec![Value::Int(1)], row(0, 1, "a")[..2].to_vec()] {
+            map_of(vec![short], "a").expect_err("no row");
         }
     }
 

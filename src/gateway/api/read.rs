@@ -234,7 +234,8 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
             json!({ "rooms": rooms, "hasMore": has_more })
         }
         Purpose::Room(room) => {
-            let connections: u32 = gathered.users.values().sum();
+            let counts = gathered.users.values();
+            let connections: u64 = counts.map(|count| u64::from(*count)).sum();
             let users: Vec<_> = gathered
                 .users
                 .iter()

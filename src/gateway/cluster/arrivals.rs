@@ -1,8 +1,7 @@
 //! What comes from other nodes.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::envelope::{Content, Envelope};
 use super::tickets::{Outcome, Tickets};
@@ -15,9 +14,6 @@ use crate::gateway::session::Mail;
 use crate::hub::{Kind, Publication, Target};
 use crate::websocket::codec::{self, Codec};
 use crate::websocket::protocol::MessageKind;
-
-/// A mailbox without room is tried again after this time: whoever brings more waits with it.
-const MAIL_RETRY: Duration = Duration::from_millis(1);
 
 /// Takes in what the broker brings, in the broker's own threads.
 #[derive(Debug)]
@@ -68,7 +64,7 @@ impl Arrivals {
         drop(codec);
         let publication = Arc::new(publication);
         for worker in audience.workers() {
-            send(node, worker, Mail::Publish(Arc::clone(&publication)));
+            node.deliver(worker, Mail::Publish(Arc::clone(&publication)));
         }
         audience.total()
     }
@@ -86,7 +82,7 @@ impl Arrivals {
         let Outcome { asker, part } = outcome;
         let number = asker.number;
         let part = Box::new(part);
-        send(&node, asker.worker, Mail::Answer { number, part });
+        node.deliver(asker.worker, Mail::Answer { number, part });
     }
 }
 
@@ -101,17 +97,9 @@ fn ask_here(node: &Node, origin: u64, ticket: u64, text: &[u8]) {
                 question,
             };
             // Whichever: it asks those that know.
-            send(node, ticket as usize % node.workers(), mail);
+            node.deliver(ticket as usize % node.workers(), mail);
         }
         Err(error) => log::debug!("a question of another node means nothing here: {error}"),
-    }
-}
-
-/// Sends mail, waiting for room.
-fn send(node: &Node, worker: usize, mut mail: Mail) {
-    while let Err(refused) = node.send(worker, mail) {
-        mail = refused;
-        thread::sleep(MAIL_RETRY);
     }
 }
 

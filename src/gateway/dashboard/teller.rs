@@ -2,13 +2,12 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Arrival;
 use super::figures;
 use super::history::{History, Row, STEP, Totals};
-use crate::gateway::metrics::{MAIL_RETRY, ProcessFigures};
+use crate::gateway::metrics::ProcessFigures;
 use crate::gateway::node::Node;
 use crate::gateway::session::Mail;
 
@@ -74,14 +73,11 @@ impl Teller {
     fn welcome(&mut self, node: &Node, arrival: &Arrival) {
         self.wants_largest = true;
         self.has_newcomer = true;
-        let mut mail = Mail::Dashboard {
+        let mail = Mail::Dashboard {
             connection: arrival.connection,
             text: self.history.told(),
         };
-        while let Err(refused) = node.send(arrival.worker, mail) {
-            mail = refused;
-            thread::sleep(MAIL_RETRY);
-        }
+        node.deliver(arrival.worker, mail);
     }
 
     /// Does what is due at `now`.

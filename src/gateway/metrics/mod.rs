@@ -7,7 +7,6 @@ mod text;
 
 use std::sync::Weak;
 use std::sync::mpsc::Receiver;
-use std::thread;
 use std::time::Duration;
 
 pub use meters::WorkerMeters;
@@ -20,8 +19,6 @@ use crate::id::ConnKey;
 
 /// Scrapes that may wait for the thread; beyond it 503.
 pub const SCRAPES_MAX: usize = 64;
-/// A mailbox without room is tried again after this time.
-pub(super) const MAIL_RETRY: Duration = Duration::from_millis(1);
 
 /// What the system says of the process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,13 +58,10 @@ pub fn serve_scrapes(
             return;
         };
         let text = text::of(&node, process(), scrape.format);
-        let mut mail = Mail::Metrics {
+        let mail = Mail::Metrics {
             connection: scrape.connection,
             text,
         };
-        while let Err(refused) = node.send(scrape.worker, mail) {
-            mail = refused;
-            thread::sleep(MAIL_RETRY);
-        }
+        node.deliver(scrape.worker, mail);
     }
 }
