@@ -2,29 +2,16 @@
 
 mod common;
 
-use common::cluster::Cluster;
+use common::cluster::{Cluster, await_status, status};
 use common::faults::Faults;
 use common::gateway::{Member, builder, call, look};
 use common::redis::Redis;
 use common::redis_cluster::{RedisCluster, sentinel};
-use common::server::{Server, run_to_end};
+use common::server::run_to_end;
 use common::tls::TestCertificate;
 use common::{DEADLINE, eventually, ports};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-fn status(server: &Server) -> String {
-    let (_, health) = look(&mut server.connect(), "/api/health");
-    health["status"].as_str().expect("a status").to_owned()
-}
-
-fn await_ok(cluster: &Cluster) {
-    for node in 0..cluster.len() {
-        eventually(&format!("node {node} is well"), || {
-            status(cluster.node(node)) == "ok"
-        });
-    }
-}
 
 fn chat(to: &str, text: &str) -> Value {
     json!({ "type": "chat", "targetUserId": to, "text": text, "id": text })
@@ -118,13 +105,13 @@ fn sentinels_tell_of_the_master_and_of_the_next_one() {
         .env("REDIS_SENTINEL_PASSWORD", "watchful")
         .env("REDIS_URL", "redis://nowhere.invalid")
         .start();
-    await_ok(&cluster);
+    await_status(&cluster, "ok");
     let (mut ann, mut bob) = (cluster.member(0, "ann"), cluster.member(1, "bob"));
     assert_eq!(ann.ask(&chat("bob", "before"))["delivered"], 1);
     assert_eq!(bob.read()["text"], "before");
     master.kill();
     assert_eq!(bob.read(), json!({ "type": "gap" }));
-    await_ok(&cluster);
+    await_status(&cluster, "ok");
     await_crossing(&mut ann, &mut bob, "bob");
     let told = replica.command(&["PUBSUB", "NUMSUB", "tidegate:u:bob"]);
     assert_eq!(
@@ -139,7 +126,7 @@ fn in_redis_cluster(nodes: usize, redis: &RedisCluster) -> Cluster {
         .env("REDIS_URL", "redis://nowhere.invalid")
         .env("REDIS_CLUSTER_NODES", redis.seeds())
         .start();
-    await_ok(&cluster);
+    await_status(&cluster, "ok");
     cluster
 }
 
@@ -200,7 +187,7 @@ fn a_redis_cluster_moves_slots_and_loses_a_master() {
 
     redis.move_slot(&channel, 1);
     assert_eq!(member.read(), json!({ "type": "gap" }));
-    await_ok(&cluster);
+    await_status(&cluster, "ok");
     await_crossing(&mut ann, &mut member, &name);
     assert_eq!(redis.listeners(&channel, 1), 1);
 
@@ -208,7 +195,7 @@ fn a_redis_cluster_moves_slots_and_loses_a_master() {
     eventually("the loss is noticed", || {
         status(cluster.node(0)) == "degraded" && status(cluster.node(1)) == "degraded"
     });
-    await_ok(&cluster);
+    await_status(&cluster, "ok");
     let (_, info) = look(&mut cluster.connect(0), "/api/redis-info");
     assert_eq!(info["redis"]["publishing"], true, "{info}");
     await_crossing(&mut ann, &mut member, &name);
@@ -221,7 +208,7 @@ fn what_is_local_does_not_wait_for_a_slow_redis() {
     let cluster = Cluster::builder(2, &redis)
         .env_of(0, "REDIS_URL", redis.url_at(way.address()))
         .start();
-    await_ok(&cluster);
+    await_status(&cluster, "ok");
     let (mut ann, mut bob) = (cluster.member(0, "ann"), cluster.member(1, "bob"));
     let mut neighbour = cluster.member(0, "neighbour");
     let late = Duration::from_millis(100);
