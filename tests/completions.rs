@@ -1,4 +1,4 @@
-//! `tidegate completions`, in a real bash.
+//! `tidegate completions`, in a real bash and a real fish; zsh, which completes only for a person at a terminal, reads its script.
 
 mod common;
 
@@ -58,6 +58,35 @@ fn bash_finds_no_fault_in_the_script() {
     bash.arg("-n").arg(&file);
     let (status, _, errors) = run_to_end(bash, DEADLINE);
     assert!(status.success() && errors.is_empty(), "{errors}");
+}
+
+/// What a shell says to a command, with the script for it as `$1` (`$argv[1]` in fish).
+fn told_by(shell: &str, options: &[&str]) -> String {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("_tidegate");
+    fs::write(&file, script(shell)).expect("written");
+    let mut command = Command::new(program(shell));
+    command
+        .args(options)
+        .arg(&file)
+        .env("HOME", directory.path());
+    let (status, output, errors) = run_to_end(command, DEADLINE);
+    assert!(status.success() && errors.is_empty(), "{shell}: {errors}");
+    output
+}
+
+#[test]
+fn fish_completes_commands_and_options() {
+    let ask = "source $argv[1]; complete -C 'tidegate cl'; complete -C 'tidegate client --exec'";
+    let told = told_by("fish", &["--no-config", "-c", ask]);
+    let words: Vec<_> = told.split(['\t', '\n']).collect();
+    assert_eq!(words[0], "client", "{told}");
+    assert!(words.contains(&"--execute"), "{told}");
+}
+
+#[test]
+fn zsh_finds_no_fault_in_the_script() {
+    assert_eq!(told_by("zsh", &["--no-rcs", "-n"]), "");
 }
 
 #[test]
