@@ -9,7 +9,7 @@
 //! | 3 | [`gateway`] | what a connection is for: routes, endpoints, HTTP answers |
 //! | 2 | [`reactor`] | the mio loop: connections, readiness, timers, send queues; bytes and sessions only |
 //! | 2 | [`hub`] | users, rooms and who hears what on this node; publications encoded once |
-//! | 1 | [`websocket`], [`http`], [`auth`] | protocols without I/O: bytes and `now` in, events and bytes out |
+//! | 1 | [`websocket`], [`http`], [`socketio`], [`auth`] | protocols without I/O: bytes and `now` in, events and bytes out |
 //! | 0 | [`buffer`], [`id`], [`limits`], [`metrics`], `sync`, [`timestamp`] | values that everyone may hold, and the locks and atomics of the standard library |
 //!
 //! **A message comes in:** `reactor` reads into the worker's shared buffer, the session of `gateway` drives
@@ -33,6 +33,7 @@ pub mod limits;
 pub mod metrics;
 pub mod reactor;
 pub mod server;
+pub mod socketio;
 mod sync;
 pub mod timestamp;
 pub mod websocket;

@@ -95,3 +95,18 @@ pub const REGISTRY_LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 pub const REGISTRY_NOTES_MAX: usize = 65_536;
 /// Time in which other nodes have to say how many connections got a message; who has not by then is told of as such.
 pub const CLUSTER_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Arrays and objects within each other in the JSON of a Socket.IO packet; beyond it the session ends. Readers in many languages
+/// recurse.
+pub const JSON_DEPTH_MAX: u32 = 128;
+/// Binary attachments of one Socket.IO packet; beyond it the session ends.
+pub const SOCKETIO_ATTACHMENTS_MAX: u8 = 10;
+/// Bytes of the name of a Socket.IO namespace; beyond it the session ends.
+pub const SOCKETIO_NAMESPACE_BYTES_MAX: usize = 255;
+/// Namespaces that one Socket.IO session is in or asks for; beyond it the session ends.
+pub const SOCKETIO_NAMESPACES_MAX: usize = 64;
+/// Acknowledgements that one Socket.IO session may owe; beyond it nothing more is asked of it.
+pub const SOCKETIO_ACKS_MAX: usize = 1_024;
+/// Time that an Engine.IO session which ends in good order waits for the request that carries its last packets, milliseconds.
+pub const ENGINE_CLOSE_TIMEOUT_MS: u32 = 30_000;
+/// While an Engine.IO session is about to change to its WebSocket, waiting requests are answered so often, milliseconds.
+pub const ENGINE_NOOP_INTERVAL_MS: u32 = 100;
