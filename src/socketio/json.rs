@@ -52,11 +52,14 @@ const NUM: &[u8] = b"num";
 const _: () = assert!(JSON_DEPTH_MAX <= 128 && SOCKETIO_ATTACHMENTS_MAX < 16);
 
 /// Checks `text`. With `attachments` the placeholders in it have to refer to so many, to each once; without it, they are
-/// data like any other.
+/// data like any other. More than [`SOCKETIO_ATTACHMENTS_MAX`] never have theirs.
 ///
 /// # Errors
 /// The first rule that it breaks.
 pub fn check(text: &str, attachments: Option<u8>) -> Result<Shape, JsonError> {
+    if attachments.is_some_and(|count| count > SOCKETIO_ATTACHMENTS_MAX) {
+        return Err(JsonError::Placeholder);
+    }
     let mut scanner = Scanner {
         bytes: text.as_bytes(),
         text,
@@ -297,19 +300,20 @@ impl Scanner<'_> {
         self.at += 1;
         loop {
             let rest = &self.bytes[self.at..];
-            let plain = rest
+            let plain = memchr::memchr2(b'"', b'\\', rest).ok_or(JsonError::Malformed)?;
+            // No early exit: the loop becomes a few vector instructions.
+            let has_controls = rest[..plain]
                 .iter()
-                .position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')
-                .ok_or(JsonError::Malformed)?;
-            self.at += plain + 1;
-            match rest[plain] {
-                b'"' => return Ok(has_escapes),
-                b'\\' => {
-                    has_escapes = true;
-                    self.escape()?;
-                }
-                _ => return Err(JsonError::Malformed),
+                .fold(false, |has, &byte| has | (byte < b' '));
+            if has_controls {
+                return Err(JsonError::Malformed);
             }
+            self.at += plain + 1;
+            if rest[plain] == b'"' {
+                return Ok(has_escapes);
+            }
+            has_escapes = true;
+            self.escape()?;
         }
     }
 
@@ -403,3 +407,6 @@ fn key_of(key: &[u8]) -> Key {
         _ => Key::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

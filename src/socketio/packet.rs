@@ -353,3 +353,6 @@ fn put_head(
 fn put_string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a text, into memory");
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,5 +6,8 @@ pub mod payload;
 mod queue;
 mod session;
 
+#[cfg(test)]
+mod tests;
+
 pub use queue::{Frame, Frames};
 pub use session::{Config, End, Incoming, Output, SendError, Session, WebSocketId};

@@ -49,6 +49,11 @@ impl Queue {
         self.0.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
     /// Takes all packets, and leaves the queue without a buffer.
     pub(super) fn take(&mut self) -> Frames {
         Frames(std::mem::take(&mut self.0))

@@ -171,7 +171,7 @@ enum Candidate {
 /// It is a hundred bytes, and owns memory only while packets wait.
 #[derive(Debug)]
 pub struct Session {
-    queue: Queue,
+    pub(super) queue: Queue,
     phase: Phase,
     heart: Heart,
     candidate: Candidate,

@@ -78,6 +78,11 @@ impl Acks {
         self.awaited.iter().map(|awaited| awaited.until).min()
     }
 
+    #[cfg(test)]
+    pub(super) fn owns_memory(&self) -> bool {
+        self.awaited.capacity() > 0
+    }
+
     fn remove(&mut self, index: usize) -> u64 {
         let token = self.awaited.remove(index).token;
         if self.awaited.is_empty() {

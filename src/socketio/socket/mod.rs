@@ -4,6 +4,9 @@ mod acks;
 mod assembly;
 mod sockets;
 
+#[cfg(test)]
+mod tests;
+
 pub use acks::Expired;
 pub use assembly::Assembled;
 pub use sockets::{Config, Incoming, Sockets, Violation};

@@ -336,6 +336,15 @@ impl Sockets {
         self.acks.poll_expired(now)
     }
 
+    #[cfg(test)]
+    pub(super) fn owns_memory(&self) -> bool {
+        let owns_name = |member: &Member| member.namespace.is_some();
+        self.members.spilled()
+            || self.members.iter().any(owns_name)
+            || self.assembly.is_some()
+            || self.acks.owns_memory()
+    }
+
     /// The client asks to be let in.
     fn ask<'a>(
         &mut self,
@@ -405,6 +414,9 @@ impl Sockets {
             .members
             .iter()
             .position(|member| member.is_of(namespace))?;
-        Some(self.members.swap_remove(index))
+        let member = self.members.swap_remove(index);
+        // Back to where one main namespace takes no memory.
+        self.members.shrink_to_fit();
+        Some(member)
     }
 }
