@@ -17,6 +17,8 @@ mod frame;
 mod handshake;
 #[path = "../fuzz/properties/http.rs"]
 mod http;
+#[path = "../fuzz/properties/socketio.rs"]
+mod socketio;
 #[path = "../fuzz/properties/stream.rs"]
 mod stream;
 #[path = "../fuzz/properties/utf8.rs"]
@@ -71,6 +73,11 @@ fn deflate() {
 #[test]
 fn envelope() {
     replay("envelope", envelope::check);
+}
+
+#[test]
+fn socketio() {
+    replay("socketio", socketio::check);
 }
 
 #[test]
