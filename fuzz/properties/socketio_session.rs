@@ -120,7 +120,7 @@ impl World {
     fn send(&mut self, is_text: bool) {
         let number = self.sent.to_string();
         let result = if is_text {
-            self.session.send_text(&number, &CONFIG)
+            self.session.send_text(number.as_bytes(), &CONFIG)
         } else {
             self.session.send_binary(number.as_bytes(), &CONFIG)
         };

@@ -182,7 +182,7 @@ impl Scanner<'_> {
         if self.depth == JSON_DEPTH_MAX {
             return Err(JsonError::TooDeep);
         }
-        if self.attachments.is_some() && self.in_object() && self.member.is_placeholder {
+        if self.member.is_placeholder {
             return Err(JsonError::Placeholder);
         }
         self.at += 1;

@@ -292,7 +292,7 @@ impl World {
         let mut answers = Answers::default();
         let result = match (self.endpoint, message) {
             (Endpoint::Echo, Message::Text(text)) => {
-                session.send_text(text, &config).expect("sent");
+                session.send_text(text.as_bytes(), &config).expect("sent");
                 return;
             }
             (Endpoint::Echo, Message::Binary(bytes)) => {
@@ -321,7 +321,7 @@ impl World {
         }
         for answer in answers.0 {
             match answer {
-                Received::Text(text) => session.send_text(&text, &config).expect("sent"),
+                Received::Text(text) => session.send_text(text.as_bytes(), &config).expect("sent"),
                 Received::Binary(bytes) => session.send_binary(&bytes, &config).expect("sent"),
             }
         }

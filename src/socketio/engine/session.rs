@@ -165,7 +165,8 @@ enum Candidate {
 /// * A WebSocket for the session: `handle_websocket`. Where that refuses it the opening handshake is answered all the
 ///   same and the WebSocket then closed: clients know the difference. Its messages go to `receive_websocket`, its end to
 ///   `handle_websocket_lost`.
-/// * While the session is carried by a WebSocket and has been polled, messages may also be written to it directly.
+/// * While [`websocket`](Self::websocket) gives one, messages may also be written to it directly: a text behind
+///   [`packet::MESSAGE`](super::packet::MESSAGE), bytes as they are.
 /// * [`Output::Ended`] is the last output; nothing has an effect after it.
 ///
 /// It is a hundred bytes, and owns memory only while packets wait.
@@ -263,17 +264,17 @@ impl Session {
         self.pass_time(now, config);
     }
 
-    /// Sends a text message.
+    /// Sends a text message, which is UTF-8.
     ///
     /// # Errors
     /// Where it is not sent.
-    pub fn send_text(&mut self, text: &str, config: &Config) -> Result<(), SendError> {
+    pub fn send_text(&mut self, text: &[u8], config: &Config) -> Result<(), SendError> {
         let is_polling = self.transport == Transport::Polling;
-        if is_polling && memchr::memchr(SEPARATOR, text.as_bytes()).is_some() {
+        if is_polling && memchr::memchr(SEPARATOR, text).is_some() {
             return Err(SendError::Separator);
         }
         self.check_room(text.len(), config)?;
-        self.queue.push_text(MESSAGE, text.as_bytes());
+        self.queue.push_text(MESSAGE, text);
         Ok(())
     }
 
@@ -367,9 +368,7 @@ impl Session {
         }
         self.phase = Phase::Ended(end);
         if self.transport == Transport::WebSocket {
-            if end != End::TransportClose {
-                self.dismissed = Some(self.websocket);
-            }
+            self.dismissed = Some(self.websocket);
         } else {
             self.dismiss_candidate();
         }
@@ -379,7 +378,6 @@ impl Session {
     fn dismiss_candidate(&mut self) {
         if let Candidate::Silent { .. } | Candidate::Probed { .. } = self.candidate {
             self.candidate = Candidate::None;
-            self.owes_probe = false;
             self.dismissed = Some(self.websocket);
         }
     }

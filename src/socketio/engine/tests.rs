@@ -102,7 +102,7 @@ fn an_idle_session_owns_no_memory_and_is_small() {
     use crate::socketio::socket::Sockets;
     assert!(size_of::<Session>() + size_of::<Sockets>() <= 256);
     let (mut session, _) = direct();
-    session.send_text("hello", &CONFIG).expect("sent");
+    session.send_text(b"hello", &CONFIG).expect("sent");
     assert!(session.queue.capacity() > 0);
     outputs(&mut session);
     assert_eq!(session.queue.capacity(), 0);

@@ -49,7 +49,7 @@ impl Session {
 
     /// The connection of the GET that waits was lost.
     pub fn handle_poll_lost(&mut self) {
-        if std::mem::take(&mut self.has_poll) && self.transport == Transport::Polling {
+        if std::mem::take(&mut self.has_poll) {
             self.finish(End::TransportClose);
         }
     }

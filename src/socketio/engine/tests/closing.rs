@@ -12,7 +12,7 @@ fn the_server_closes_at_once_where_something_can_tell() {
         [Output::Poll(b"1".to_vec()), Output::Ended(End::ServerClose)]
     );
     let (mut session, id) = direct();
-    session.send_text("last", &CONFIG).expect("sent");
+    session.send_text(b"last", &CONFIG).expect("sent");
     session.close(NOW);
     let outputs = outputs(&mut session);
     assert!(matches!(&outputs[0], Output::Send(to, frames)
@@ -26,10 +26,10 @@ fn the_server_closes_at_once_where_something_can_tell() {
 #[test]
 fn the_server_closes_with_the_next_request() {
     let mut session = polling();
-    session.send_text("last", &CONFIG).expect("sent");
+    session.send_text(b"last", &CONFIG).expect("sent");
     session.close(NOW);
     assert_eq!(outputs(&mut session), []);
-    assert_eq!(session.send_text("more", &CONFIG), Err(SendError::Closed));
+    assert_eq!(session.send_text(b"more", &CONFIG), Err(SendError::Closed));
     assert_eq!(
         post(&mut session, "4a", NOW),
         (vec![], Ok(())),
@@ -49,7 +49,7 @@ fn the_server_closes_with_the_next_request() {
 #[test]
 fn the_server_does_not_wait_for_ever_for_the_next_request() {
     let mut session = polling();
-    session.send_text("last", &CONFIG).expect("sent");
+    session.send_text(b"last", &CONFIG).expect("sent");
     session.close(NOW);
     assert_eq!(session.next_deadline(), Some(NOW.after(30_000)));
     session.handle_timeout(NOW.after(30_000), &CONFIG);
@@ -62,7 +62,7 @@ fn the_server_closes_in_the_middle_of_the_change() {
     // The change comes first.
     let mut session = polling();
     let id = session.handle_websocket(NOW, &CONFIG).expect("accepted");
-    session.send_text("last", &CONFIG).expect("sent");
+    session.send_text(b"last", &CONFIG).expect("sent");
     session.close(NOW);
     assert_eq!(outputs(&mut session), []);
     say(&mut session, id, "5", NOW);
@@ -136,7 +136,7 @@ fn what_was_answered_before_the_client_closes_is_still_fetched() {
     let mut packets = Packets::new(b"4a\x1e1", 10).expect("a payload");
     let message = session.receive_post(&mut packets, NOW, &CONFIG);
     assert!(matches!(message, Ok(Some(_))));
-    session.send_text("b", &CONFIG).expect("sent");
+    session.send_text(b"b", &CONFIG).expect("sent");
     let end = session.receive_post(&mut packets, NOW, &CONFIG);
     assert_eq!(end, Ok(None));
     assert_eq!(
@@ -184,7 +184,7 @@ fn a_lost_connection_ends_the_session() {
     );
 
     let (mut session, id) = direct();
-    session.send_text("lost", &CONFIG).expect("sent");
+    session.send_text(b"lost", &CONFIG).expect("sent");
     session.handle_websocket_lost(id);
     assert_eq!(outputs(&mut session), [Output::Ended(End::TransportClose)]);
 
@@ -220,7 +220,7 @@ fn a_message_that_breaks_what_the_session_is_for_ends_it() {
 #[test]
 fn an_end_at_once_waits_for_nobody_and_happens_once() {
     let mut session = polling();
-    session.send_text("lost", &CONFIG).expect("sent");
+    session.send_text(b"lost", &CONFIG).expect("sent");
     session.abort();
     assert_eq!(outputs(&mut session), [Output::Ended(End::ServerClose)]);
     assert_eq!(session.queue.capacity(), 0);

@@ -5,16 +5,16 @@ use super::*;
 #[test]
 fn what_waits_is_fetched_once_and_in_order() {
     let mut session = polling();
-    session.send_text("a", &CONFIG).expect("sent");
+    session.send_text(b"a", &CONFIG).expect("sent");
     session.send_binary(&[1, 2], &CONFIG).expect("sent");
-    session.send_text("", &CONFIG).expect("sent");
+    session.send_text(b"", &CONFIG).expect("sent");
     assert_eq!(outputs(&mut session), []);
     assert_eq!(session.websocket(), None);
     poll(&mut session, NOW).expect("it waits");
     assert_eq!(body(&mut session), "4a\x1ebAQI=\x1e4");
     poll(&mut session, NOW).expect("it waits");
     assert_eq!(outputs(&mut session), [], "nothing is fetched twice");
-    session.send_text("b", &CONFIG).expect("sent");
+    session.send_text(b"b", &CONFIG).expect("sent");
     assert_eq!(body(&mut session), "4b");
 }
 
@@ -22,13 +22,13 @@ fn what_waits_is_fetched_once_and_in_order() {
 fn a_websocket_sends_at_once() {
     let (mut session, id) = direct();
     assert_eq!(session.websocket(), Some(id));
-    session.send_text("a", &CONFIG).expect("sent");
+    session.send_text(b"a", &CONFIG).expect("sent");
     session.send_binary(&[1, 2], &CONFIG).expect("sent");
     assert_eq!(session.websocket(), None, "what waits goes first");
     assert_eq!(sent(&mut session, id), ["4a", "[1, 2]"]);
     assert_eq!(session.websocket(), Some(id));
     session
-        .send_text("with \x1e inside", &CONFIG)
+        .send_text(b"with \x1e inside", &CONFIG)
         .expect("sent");
     assert_eq!(sent(&mut session, id), ["4with \x1e inside"]);
 }
@@ -36,7 +36,7 @@ fn a_websocket_sends_at_once() {
 #[test]
 fn a_separator_in_a_text_is_refused_while_polling() {
     let mut session = polling();
-    let refused = session.send_text("a\x1eb", &CONFIG);
+    let refused = session.send_text(b"a\x1eb", &CONFIG);
     assert_eq!(refused, Err(SendError::Separator));
     session.send_binary(b"a\x1eb", &CONFIG).expect("sent");
 }
@@ -56,16 +56,14 @@ fn a_queue_that_nobody_fetches_has_a_limit() {
     assert_eq!(count, 9, "100 bytes each, and what the queue adds");
     assert_eq!(outputs(&mut session), [Output::Ended(End::QueueFull)]);
     assert_eq!(poll(&mut session, NOW), Err(Refusal::UnknownSession));
-    assert_eq!(session.send_text("a", &CONFIG), Err(SendError::Closed));
+    assert_eq!(session.send_text(b"a", &CONFIG), Err(SendError::Closed));
 }
 
 #[test]
 fn a_message_for_a_request_that_waits_may_be_larger_than_the_queue() {
     let mut session = polling();
     poll(&mut session, NOW).expect("it waits");
-    session
-        .send_text(&"a".repeat(5_000), &CONFIG)
-        .expect("sent");
+    session.send_text(&[b'a'; 5_000], &CONFIG).expect("sent");
     assert_eq!(body(&mut session).len(), 5_001);
 }
 
