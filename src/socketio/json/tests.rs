@@ -107,6 +107,14 @@ fn json_nested_100_000_deep_is_harmless() {
     }
 }
 
+/// An array of so many placeholders.
+fn placeholders(count: u8) -> String {
+    let all: Vec<String> = (0..count)
+        .map(|num| format!(r#"{{"_placeholder":true,"num":{num}}}"#))
+        .collect();
+    format!("[{}]", all.join(","))
+}
+
 #[test]
 fn placeholders_that_fit_pass() {
     for (text, count) in [
@@ -126,10 +134,11 @@ fn placeholders_that_fit_pass() {
         assert!(check(text, Some(count)).is_ok(), "{text}");
         assert!(check(text, None).is_ok(), "{text}");
     }
-    let ten: Vec<String> = (0..10)
-        .map(|num| format!(r#"{{"_placeholder":true,"num":{num}}}"#))
-        .collect();
-    assert!(check(&format!("[{}]", ten.join(",")), Some(10)).is_ok());
+    assert!(check(&placeholders(10), Some(10)).is_ok());
+    assert_eq!(
+        check(&placeholders(11), Some(11)),
+        Err(JsonError::Placeholder)
+    );
 }
 
 #[test]
@@ -151,6 +160,10 @@ fn placeholders_that_do_not_fit_are_refused() {
         (r#"[{"_placeholder":true,"num":0,"a":1}]"#, 1),
         (r#"[{"a":{},"_placeholder":true,"num":0}]"#, 1),
         (r#"[{"_placeholder":true,"a":{},"num":0}]"#, 1),
+        (
+            r#"[{"_placeholder":true,"a":{},"num":0},{"_placeholder":true,"num":0}]"#,
+            1,
+        ),
         (r#"[{"_placeholder":true,"num":0,"num":0}]"#, 1),
         (r#"[{"_placeholder":true,"num":0,"_placeholder":true}]"#, 1),
         // Used twice, or not at all.

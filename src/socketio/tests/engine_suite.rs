@@ -1,9 +1,14 @@
-//! The 25 cases of the suite of Engine.IO 4, which the suite of Socket.IO 5 runs as well.
+//! The 25 cases of the suite of Engine.IO 4. The suite of Socket.IO 5 has 16 of them as well, against its own endpoint.
 
 use super::*;
 
 fn world() -> World {
     World::new(Endpoint::Echo)
+}
+
+/// A server of either suite.
+fn both() -> [World; 2] {
+    [Endpoint::Echo, Endpoint::SocketIo].map(World::new)
 }
 
 fn check_open(json: &str, upgrades: &[&str]) {
@@ -26,12 +31,14 @@ fn check_open(json: &str, upgrades: &[&str]) {
 
 #[test]
 fn polling_opens_a_session() {
-    let (status, body) = world().get("EIO=4&transport=polling");
-    assert_eq!(status, 200);
-    check_open(
-        body.strip_prefix('0').expect("an open packet"),
-        &["websocket"],
-    );
+    for mut world in both() {
+        let (status, body) = world.get("EIO=4&transport=polling");
+        assert_eq!(status, 200);
+        check_open(
+            body.strip_prefix('0').expect("an open packet"),
+            &["websocket"],
+        );
+    }
 }
 
 #[test]
@@ -59,15 +66,16 @@ fn polling_fails_with_another_method() {
 
 #[test]
 fn a_websocket_opens_a_session() {
-    let mut world = world();
-    let client = world
-        .connect("EIO=4&transport=websocket")
-        .expect("accepted");
-    let inbox = world.take(client);
-    let [Received::Text(open)] = &inbox[..] else {
-        panic!("one packet: {inbox:?}");
-    };
-    check_open(open.strip_prefix('0').expect("an open packet"), &[]);
+    for mut world in both() {
+        let client = world
+            .connect("EIO=4&transport=websocket")
+            .expect("accepted");
+        let inbox = world.take(client);
+        let [Received::Text(open)] = &inbox[..] else {
+            panic!("one packet: {inbox:?}");
+        };
+        check_open(open.strip_prefix('0').expect("an open packet"), &[]);
+    }
 }
 
 #[test]
@@ -163,65 +171,71 @@ fn a_websocket_is_closed_upon_an_invalid_packet() {
 
 #[test]
 fn polling_sends_pings_and_takes_pongs() {
-    let mut world = world();
-    let sid = world.open_polling();
-    for _ in 0..3 {
-        let begun = world.now;
-        let ping = world.get_within(&sid, PING_INTERVAL);
-        assert_eq!(ping, (200, "2".to_owned()));
-        assert_eq!(world.now, begun.after(PING_INTERVAL));
-        assert_eq!(world.post_text(&sid, "3").0, 200);
+    for mut world in both() {
+        let sid = world.open_polling();
+        for _ in 0..3 {
+            let begun = world.now;
+            let ping = world.get_within(&sid, PING_INTERVAL);
+            assert_eq!(ping, (200, "2".to_owned()));
+            assert_eq!(world.now, begun.after(PING_INTERVAL));
+            assert_eq!(world.post_text(&sid, "3").0, 200);
+        }
     }
 }
 
 #[test]
 fn polling_finds_no_session_at_the_very_moment_of_the_ping_timeout() {
-    let mut world = world();
-    let sid = world.open_polling();
-    // Nobody has called when the ping was due: the poll itself has to notice.
-    world.now = world.now.after(PING_INTERVAL + PING_TIMEOUT);
-    assert_eq!(world.get(&with_sid(&sid)).0, 400);
+    for mut world in both() {
+        let sid = world.open_polling();
+        // Nobody has called when the ping was due: the poll itself has to notice.
+        world.now = world.now.after(PING_INTERVAL + PING_TIMEOUT);
+        assert_eq!(world.get(&with_sid(&sid)).0, 400);
+    }
 }
 
 #[test]
 fn a_websocket_sends_pings_and_takes_pongs() {
-    let mut world = world();
-    let client = world.open_websocket();
-    for _ in 0..3 {
-        world.sleep(PING_INTERVAL - 1);
-        assert_eq!(world.take(client), []);
-        world.sleep(1);
-        assert_eq!(world.take(client), [text("2")]);
-        world.say(client, "3");
+    for mut world in both() {
+        let client = world.open_websocket();
+        for _ in 0..3 {
+            world.sleep(PING_INTERVAL - 1);
+            assert_eq!(world.take(client), []);
+            world.sleep(1);
+            assert_eq!(world.take(client), [text("2")]);
+            world.say(client, "3");
+        }
     }
 }
 
 #[test]
 fn a_websocket_is_closed_upon_the_ping_timeout() {
-    let mut world = world();
-    let client = world.open_websocket();
-    world.sleep(PING_INTERVAL + PING_TIMEOUT - 1);
-    assert!(!world.is_closed(client));
-    world.sleep(1);
-    assert!(world.is_closed(client));
+    for mut world in both() {
+        let client = world.open_websocket();
+        world.sleep(PING_INTERVAL + PING_TIMEOUT - 1);
+        assert!(!world.is_closed(client));
+        world.sleep(1);
+        assert!(world.is_closed(client));
+    }
 }
 
 #[test]
 fn polling_closes_the_session() {
-    let mut world = world();
-    let sid = world.open_polling();
-    let poll = world.begin("GET", &with_sid(&sid), b"");
-    assert_eq!(world.post_text(&sid, "1"), (200, "ok".to_owned()));
-    assert_eq!(world.answer(poll), Some((200, "6")));
-    assert_eq!(world.get(&with_sid(&sid)).0, 400);
+    for mut world in both() {
+        let sid = world.open_polling();
+        let poll = world.begin("GET", &with_sid(&sid), b"");
+        assert_eq!(world.post_text(&sid, "1"), (200, "ok".to_owned()));
+        assert_eq!(world.answer(poll), Some((200, "6")));
+        assert_eq!(world.get(&with_sid(&sid)).0, 400);
+    }
 }
 
 #[test]
 fn a_websocket_closes_the_session() {
-    let mut world = world();
-    let client = world.open_websocket();
-    world.say(client, "1");
-    assert!(world.is_closed(client));
+    for mut world in both() {
+        let client = world.open_websocket();
+        world.say(client, "1");
+        assert!(world.is_closed(client));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The cases of the suite of Socket.IO 5 that are not of Engine.IO, and those of its Engine.IO part above long-polling.
+//! The 16 cases of the suite of Socket.IO 5 that are not of Engine.IO, and packets over long-polling and across the change.
 
 use super::*;
 
@@ -193,6 +193,28 @@ fn an_invalid_payload_closes() {
 #[test]
 fn an_invalid_ack_id_closes() {
     closes(r#"42abc["message-with-ack",1,"2",{"3":[false]}]"#);
+}
+
+#[test]
+fn a_session_changes_to_a_websocket_with_its_namespaces() {
+    let mut world = world();
+    let sid = world.open_polling();
+    assert_eq!(world.post_text(&sid, "40").0, 200);
+    let client = world.connect(&upgrade_of(&sid)).expect("accepted");
+    world.say(client, "2probe");
+    assert_eq!(world.take(client), [text("3probe")]);
+    world.say(client, "5");
+    assert_eq!(
+        world.take(client),
+        [text(r#"40{"sid":"abc"}"#), text(r#"42["auth",{}]"#)]
+    );
+    assert_eq!(world.get(&with_sid(&sid)).0, 400);
+    let second = world
+        .connect(&upgrade_of(&sid))
+        .expect("opened, then closed");
+    assert!(world.is_closed(second));
+    world.say(client, r#"42["message",1]"#);
+    assert_eq!(world.take(client), [text(r#"42["message-back",1]"#)]);
 }
 
 #[test]

@@ -151,7 +151,7 @@ impl Session {
         config: &Config,
     ) -> Result<WebSocketId, Refusal> {
         self.check_request(now, config)?;
-        let is_alone = matches!(self.candidate, Candidate::None) && self.dismissed.is_none();
+        let is_alone = matches!(self.candidate, Candidate::None);
         if !is_alone || !config.allows_upgrades {
             return Err(Refusal::BadRequest);
         }

@@ -121,6 +121,8 @@ fn the_client_closes_in_every_state() {
         [Output::Close(id), Output::Ended(End::ClientClose)]
     );
     assert_eq!(say(&mut session, id, "4a", NOW), None);
+    let late = session.receive_websocket(id, Incoming::Binary(b"a"), NOW, &CONFIG);
+    assert_eq!(late, None);
 
     let mut session = polling();
     session.close(NOW);
@@ -200,6 +202,7 @@ fn a_lost_connection_ends_the_session() {
 fn a_websocket_that_is_lost_while_it_is_closed_is_not_closed_again() {
     let (mut session, id) = direct();
     session.close(NOW);
+    assert_eq!(session.websocket(), None);
     session.handle_websocket_lost(id);
     assert_eq!(outputs(&mut session), [Output::Ended(End::ServerClose)]);
 }
