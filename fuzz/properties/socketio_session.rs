@@ -47,6 +47,11 @@ pub fn check(events: &[u8]) {
         world.pump();
         let deadline = world.session.next_deadline();
         assert_eq!(deadline.is_none(), world.is_ended);
+        let is_direct = world.session.transport() == Transport::WebSocket;
+        assert!(
+            !(is_direct && world.has_poll),
+            "nothing else would answer it"
+        );
         assert!(
             deadline.is_none_or(|deadline| deadline > world.now),
             "it would spin"
