@@ -161,7 +161,8 @@ enum Candidate {
 /// * A GET for the session: `handle_poll`. It waits until an [`Output::Poll`] answers it; a refusal answers this one alone.
 ///   Where its connection is lost meanwhile: `handle_poll_lost`.
 /// * A POST: `begin_post` at its head, then `receive_post` with its body until it gives `None`, which is answered by status 200
-///   and `ok`. Where the body does not come whole: `handle_post_lost`, or `refuse_post` if it is not wanted.
+///   and `ok`. Instead of that: `refuse_post` where the body is too large, `handle_bad_post` where it is no UTF-8, and
+///   `handle_post_lost` where it does not come whole.
 /// * A WebSocket for the session: `handle_websocket`. Where that refuses it the opening handshake is answered all the
 ///   same and the WebSocket then closed: clients know the difference. Its messages go to `receive_websocket`, its end to
 ///   `handle_websocket_lost`.
