@@ -108,5 +108,11 @@ pub const SOCKETIO_NAMESPACES_MAX: usize = 64;
 pub const SOCKETIO_ACKS_MAX: usize = 1_024;
 /// Time that an Engine.IO session which ends in good order waits for the request that carries its last packets, milliseconds.
 pub const ENGINE_CLOSE_TIMEOUT_MS: u32 = 30_000;
+/// Messages of one POST of an Engine.IO session that are read in one turn of the loop; the others wait for the next.
+pub const ENGINE_POST_MESSAGES_MAX: usize = 512;
+/// Packets without a message one behind the other in one POST of an Engine.IO session; beyond it the session ends.
+pub const ENGINE_EMPTY_PACKETS_MAX: usize = 1_000;
+/// Times that a connection is handed over for one request; beyond it the answer is 503.
+pub const HAND_OVERS_MAX: u8 = 2;
 /// While an Engine.IO session is about to change to its WebSocket, waiting requests are answered so often, milliseconds.
 pub const ENGINE_NOOP_INTERVAL_MS: u32 = 100;

@@ -54,6 +54,8 @@ pub struct Admission {
     refusals: AtomicUsize,
     workers: Vec<AtomicUsize>,
     addresses: Mutex<Addresses>,
+    /// Addresses by their sessions, which are no connections.
+    sessions: Mutex<Addresses>,
     is_starved: AtomicBool,
 }
 
@@ -67,6 +69,7 @@ impl Admission {
             refusals: AtomicUsize::new(0),
             workers: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             addresses: Mutex::new(Addresses::new(per_address)),
+            sessions: Mutex::new(Addresses::new(of_sessions(per_address))),
             is_starved: AtomicBool::new(false),
         }
     }
@@ -76,6 +79,7 @@ impl Admission {
         self.connections_max
             .store(connections_max, Ordering::Relaxed);
         self.addresses().limits = per_address;
+        self.sessions().limits = of_sessions(per_address);
         self.counts_addresses
             .store(per_address.is_on(), Ordering::Relaxed);
     }
@@ -131,6 +135,27 @@ impl Admission {
     /// A connection of `address` has gone.
     pub fn leave_address(&self, address: IpAddr) {
         self.addresses().leave(address);
+    }
+
+    /// Counts one more session of `address`, where those are limited; gives whether it is counted, and has to be taken back by
+    /// `leave_session`.
+    ///
+    /// # Errors
+    /// As `enter_address`: an address may have as many sessions as connections.
+    pub fn enter_session(&self, address: IpAddr, now: Tick) -> Result<bool, AddressRefusal> {
+        if !self.counts_addresses() {
+            return Ok(false);
+        }
+        self.sessions().enter(address, now).map(|()| true)
+    }
+
+    /// A session of `address` has gone.
+    pub fn leave_session(&self, address: IpAddr) {
+        self.sessions().leave(address);
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Addresses> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn addresses(&self) -> MutexGuard<'_, Addresses> {
@@ -190,6 +215,14 @@ impl Admission {
     /// Whether the acceptor waits for a descriptor; asked by who has just closed one, and answered yes once.
     pub fn feed(&self) -> bool {
         self.is_starved.load(Ordering::Relaxed) && self.is_starved.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// Sessions come over connections, whose rate is limited already.
+fn of_sessions(limits: AddressLimits) -> AddressLimits {
+    AddressLimits {
+        rate_max: 0,
+        ..limits
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::api;
 use super::ask::{Act, Answered, Gathered, NodeReport, Purpose, Question, Who};
 use super::session::{GatewaySession, Mail};
+use super::socketio;
 use crate::hub::Kind;
 use crate::id::ConnKey;
 use crate::reactor::{Engine, Transport};
@@ -38,9 +39,7 @@ pub(super) fn answer<T: Transport>(
             let keys = keys_of(engine, who);
             let mut concerned = 0;
             for key in keys {
-                let mut is_concerned = false;
-                engine.visit(key, |session, cx| is_concerned = session.obey(act, cx));
-                concerned += u32::from(is_concerned);
+                concerned += u32::from(obey(engine, key, act));
             }
             Gathered {
                 concerned,
@@ -64,6 +63,17 @@ pub(super) fn answer<T: Transport>(
     if let Some(part) = told {
         tell(engine, part);
     }
+}
+
+/// Has a connection or a session do something; whether that concerned it.
+fn obey<T: Transport>(engine: &mut Engine<GatewaySession, T>, key: ConnKey, act: &Act) -> bool {
+    if socketio::is_session(key) {
+        let now = engine.now();
+        return socketio::obey(engine.shard(), key, act, now);
+    }
+    let mut is_concerned = false;
+    engine.visit(key, |session, cx| is_concerned = session.obey(act, cx));
+    is_concerned
 }
 
 /// Tells a worker a part of the answer to its question.
@@ -133,6 +143,11 @@ fn report<T: Transport>(engine: &mut Engine<GatewaySession, T>) -> Gathered {
 fn describe<T: Transport>(engine: &mut Engine<GatewaySession, T>, user: &Arc<str>) -> Gathered {
     let mut gathered = Gathered::default();
     for key in keys_of(engine, &Who::User(Arc::clone(user))) {
+        if socketio::is_session(key) {
+            let described = socketio::described(engine.shard(), key);
+            gathered.connections.extend(described);
+            continue;
+        }
         engine.visit(key, |session, cx| {
             gathered.connections.extend(session.described(cx));
         });
@@ -167,6 +182,13 @@ pub(super) fn take<T: Transport>(
         claim,
         gathered,
     } = answered;
+    let is_clients = matches!(
+        purpose,
+        Purpose::Presence { .. } | Purpose::Delivered { .. } | Purpose::Reply(_)
+    );
+    if is_clients && socketio::is_session(connection) {
+        return socketio::tell(engine.shard(), connection, &purpose, &gathered);
+    }
     if let Purpose::Presence { room, id } = &purpose {
         engine.visit(connection, |session, cx| {
             session.on_presence(room, id.as_deref(), &gathered, cx);

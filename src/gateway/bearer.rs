@@ -73,17 +73,27 @@ pub(super) fn of_handshake(
     config: &GatewayConfig,
     now: Tick,
 ) -> Result<Option<Box<Bearer>>, Unauthorized> {
+    match of_request(request, config, now) {
+        Ok(None) if config.tokens.is_some() && config.is_auth_required => {
+            Err(Unauthorized::Missing)
+        }
+        bearer => bearer.map_err(Unauthorized::Wrong),
+    }
+}
+
+/// The same for a request that needs none, because another may come later.
+pub(super) fn of_request(
+    request: &RequestHead<'_>,
+    config: &GatewayConfig,
+    now: Tick,
+) -> Result<Option<Box<Bearer>>, TokenError> {
     let Some(tokens) = &config.tokens else {
         return Ok(None);
     };
     let Some(token) = token_of(request) else {
-        return if config.is_auth_required {
-            Err(Unauthorized::Missing)
-        } else {
-            Ok(None)
-        };
+        return Ok(None);
     };
-    let grant = grant_of(&token, tokens, config).map_err(Unauthorized::Wrong)?;
+    let grant = grant_of(&token, tokens, config)?;
     Ok(Some(Box::new(Bearer::new(grant, now))))
 }
 

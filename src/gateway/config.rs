@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rate::RateLimits;
+use super::socketio::SocketIoConfig;
 use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
 use crate::auth::token::TokenPolicy;
@@ -21,13 +22,29 @@ pub enum EndpointKind {
     Broadcast,
     /// The gateway protocol: users, rooms, private messages.
     Gateway,
+    /// Socket.IO: the same users and rooms.
+    SocketIo,
+    /// Engine.IO alone: every message goes back to its sender.
+    EngineIoEcho,
     /// What a dashboard listens to; it has a path of its own and is in no route table that a person writes.
     Dashboard,
 }
 
 impl EndpointKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Echo, Self::Broadcast, Self::Gateway, Self::Dashboard];
+    pub const ALL: [Self; 6] = [
+        Self::Echo,
+        Self::Broadcast,
+        Self::Gateway,
+        Self::SocketIo,
+        Self::EngineIoEcho,
+        Self::Dashboard,
+    ];
+
+    /// Whether requests there are Engine.IO's.
+    pub(super) fn is_engineio(self) -> bool {
+        matches!(self, Self::SocketIo | Self::EngineIoEcho)
+    }
 
     /// The name in a route table.
     pub fn name(self) -> &'static str {
@@ -35,6 +52,8 @@ impl EndpointKind {
             Self::Echo => "echo",
             Self::Broadcast => "broadcast",
             Self::Gateway => "gateway",
+            Self::SocketIo => "socketio",
+            Self::EngineIoEcho => "engineio-echo",
             Self::Dashboard => "dashboard",
         }
     }
@@ -94,6 +113,8 @@ pub struct GatewayConfig {
     pub may_clients_broadcast: bool,
     /// Whether a browser that asks for a page where the gateway protocol is spoken gets the demo page.
     pub has_demo_page: bool,
+    /// What concerns Socket.IO alone.
+    pub socketio: SocketIoConfig,
 }
 
 impl GatewayConfig {
@@ -133,6 +154,7 @@ impl Default for GatewayConfig {
             room_policies: Arc::default(),
             may_clients_broadcast: false,
             has_demo_page: false,
+            socketio: SocketIoConfig::default(),
         }
     }
 }

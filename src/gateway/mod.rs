@@ -20,6 +20,7 @@ mod pages;
 mod rate;
 mod session;
 mod shard;
+mod socketio;
 mod tally;
 mod websocket;
 
@@ -34,6 +35,7 @@ pub use node::Node;
 pub use rate::{RateLimits, RatePolicy};
 pub use session::{GatewaySession, Mail};
 pub use shard::Shard;
+pub use socketio::SocketIoConfig;
 pub use tally::{Limit, Tally};
 
 #[cfg(test)]

@@ -14,11 +14,14 @@ use super::config::EndpointKind;
 use super::dashboard::{Arrival, Dashboards};
 use super::metrics::{Scrape, WorkerMeters};
 use super::session::{GatewaySession, Mail};
+use super::socketio::Names;
 use super::tally::Tally;
 use crate::buffer::Account;
 use crate::hub::Directory;
 use crate::id::ConnectionId;
 use crate::reactor::{Command, Mailbox};
+use crate::socketio::Moment;
+use crate::socketio::engine::handshake::Transport;
 
 /// A mailbox without room is tried again after this time.
 const MAIL_RETRY: Duration = Duration::from_millis(1);
@@ -51,6 +54,9 @@ pub struct Node {
     pub(super) idempotency: Idempotency,
     /// WebSockets at each kind of endpoint.
     open: [AtomicU32; EndpointKind::ALL.len()],
+    /// Of the sessions among them those that long-polling carries.
+    polling: AtomicU32,
+    pub(super) session_names: Names,
     number: u64,
     name: String,
     cluster: OnceLock<Cluster>,
@@ -77,6 +83,8 @@ impl Node {
             directory: Arc::new(Directory::new(workers)),
             idempotency: Idempotency::default(),
             open: Default::default(),
+            polling: AtomicU32::new(0),
+            session_names: Names::default(),
             number,
             name: format!("{number:016x}"),
             cluster: OnceLock::new(),
@@ -191,12 +199,17 @@ impl Node {
         &self.name
     }
 
+    /// The time since the process began, as sessions know it: the same at every worker.
+    pub(super) fn moment(&self) -> Moment {
+        Moment(self.started_at.elapsed().as_millis() as u64)
+    }
+
     /// How long it has been running.
     pub fn uptime(&self) -> Duration {
         self.started_at.elapsed()
     }
 
-    /// WebSockets at endpoints of that kind.
+    /// WebSockets and sessions at endpoints of that kind.
     pub(super) fn open_at(&self, kind: EndpointKind) -> u32 {
         self.open[kind as usize].load(Ordering::Relaxed)
     }
@@ -207,6 +220,25 @@ impl Node {
 
     pub(super) fn closed(&self, kind: EndpointKind) {
         self.open[kind as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a session that came or went, or changed, where it is one of long-polling.
+    pub(super) fn count_polling(&self, transport: Transport, difference: i32) {
+        if transport == Transport::Polling {
+            self.polling.fetch_add(difference as u32, Ordering::Relaxed);
+        }
+    }
+
+    /// Engine.IO sessions.
+    pub(super) fn sessions(&self) -> u32 {
+        let kinds = EndpointKind::ALL.into_iter();
+        let kinds = kinds.filter(|kind| kind.is_engineio());
+        kinds.map(|kind| self.open_at(kind)).sum()
+    }
+
+    /// Sessions that long-polling carries.
+    pub(super) fn polling(&self) -> u32 {
+        self.polling.load(Ordering::Relaxed)
     }
 
     /// Users, rooms and channels, and the workers that have members of them.

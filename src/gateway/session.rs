@@ -12,11 +12,13 @@ use super::dashboard::Telling;
 use super::delivery;
 use super::http::HttpStage;
 use super::shard::Shard;
+use super::socketio;
 use super::tally::Limit;
 use super::websocket::WebSocketStage;
-use crate::hub::Publication;
+use crate::hub::{Encoding, Publication};
 use crate::id::ConnKey;
 use crate::reactor::{CloseReason, Context, Engine, Session, Tick, Transport};
+use crate::socketio::engine::Frames;
 use crate::websocket::protocol::Input;
 
 /// What workers tell each other, and what the server tells them.
@@ -87,6 +89,8 @@ pub(super) struct Entry {
     pub(super) verdict: Verdict,
     /// The address that this connection is counted under.
     pub(super) counted: Option<IpAddr>,
+    /// How often it was handed over for a request that is not answered.
+    pub(super) hand_overs: u8,
 }
 
 /// A connection, as the gateway sees it.
@@ -104,6 +108,7 @@ impl GatewaySession {
                 client,
                 verdict,
                 counted,
+                hand_overs: 0,
             },
             stage: Stage::Http(HttpStage::default()),
         }
@@ -147,6 +152,34 @@ impl GatewaySession {
     pub(super) fn on_told(&mut self, body: &[u8], cx: &mut Context<'_, Self>) {
         if let Stage::Http(http) = &mut self.stage {
             http.on_told(body, cx);
+        }
+    }
+
+    /// A GET of a session has its answer.
+    pub(super) fn on_polled(&mut self, body: &[u8], cx: &mut Context<'_, Self>) {
+        if let Stage::Http(http) = &mut self.stage {
+            http.on_polled(body, cx);
+        }
+    }
+
+    /// There is time for further messages of a POST.
+    pub(super) fn on_post_goes_on(&mut self, cx: &mut Context<'_, Self>) {
+        if let Stage::Http(http) = &mut self.stage {
+            http.on_post_goes_on(cx);
+        }
+    }
+
+    /// The session that this WebSocket carries says something.
+    pub(super) fn on_frames(&mut self, frames: &Frames, cx: &mut Context<'_, Self>) {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
+            websocket.on_frames(frames, cx);
+        }
+    }
+
+    /// This WebSocket carries no session any more.
+    pub(super) fn on_carried_no_more(&mut self, cx: &mut Context<'_, Self>) {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
+            websocket.on_carried_no_more(cx);
         }
     }
 
@@ -258,7 +291,10 @@ impl Session for GatewaySession {
             detail,
         } = reason;
         match &mut self.stage {
-            Stage::Http(_) => log::debug!("{id} closed by {initiator}: {detail}"),
+            Stage::Http(http) => {
+                http.on_close(cx);
+                log::debug!("{id} closed by {initiator}: {detail}");
+            }
             Stage::WebSocket(websocket) => {
                 websocket.on_close(cx);
                 cx.shard.meters.count_closed(reason);
@@ -275,11 +311,15 @@ impl Session for GatewaySession {
         }
     }
 
-    fn on_detach(&mut self, _: ConnKey, shard: &mut Shard) {
-        if let Stage::WebSocket(websocket) = &mut self.stage {
-            websocket.on_detach(shard);
-        }
+    fn on_detach(&mut self, key: ConnKey, shard: &mut Shard) -> Vec<u8> {
         shard.node.admission.unassign(shard.worker);
+        match &mut self.stage {
+            Stage::Http(http) => http.on_detach(key, shard),
+            Stage::WebSocket(websocket) => {
+                websocket.on_detach(shard);
+                Vec::new()
+            }
+        }
     }
 
     fn on_attach(&mut self, key: ConnKey, shard: &mut Shard) {
@@ -341,6 +381,7 @@ impl Session for GatewaySession {
     }
 
     fn on_turn_end<T: Transport>(engine: &mut Engine<Self, T>) {
+        socketio::pump(engine);
         let window_bits = engine.shard().shared_window_bits();
         loop {
             let Shard { hub, codec, .. } = engine.shard();
@@ -351,6 +392,10 @@ impl Session for GatewaySession {
                 delivery::send_lossy(engine, &round, lossy);
             } else if round.is_alone() {
                 for run in round.runs() {
+                    if run.encoding == Encoding::SocketIo {
+                        socketio::deliver(engine, &run, false);
+                        continue;
+                    }
                     let reached = run.members.iter();
                     let reached =
                         reached.filter(|member| engine.send_shared(member.key, run.frames));
@@ -363,6 +408,7 @@ impl Session for GatewaySession {
             engine.shard().hub.end_round(round);
         }
         engine.send_held();
+        socketio::pump(engine);
         let shard = engine.shard();
         shard.hub.end_turn();
         shard.post_again();
@@ -378,6 +424,10 @@ impl Session for GatewaySession {
         for key in std::mem::take(&mut shard.paused) {
             engine.resume(key);
         }
+    }
+
+    fn wants_turn(shard: &Shard) -> bool {
+        shard.socketio.wants_turn()
     }
 
     fn recycle(shard: &mut Shard, buffer: Vec<u8>) {

@@ -12,9 +12,11 @@ use super::json::message::Object;
 use super::metrics::WorkerMeters;
 use super::node::Node;
 use super::session::Mail;
+use super::socketio::Sessions;
 use crate::hub::{Audience, Hub, Kind, PeerId, Publication, Reach, Target};
 use crate::id::{ConnKey, ConnectionId};
 use crate::reactor::Tick;
+use crate::socketio::Moment;
 use crate::timestamp;
 use crate::websocket::codec::Codec;
 use crate::websocket::protocol::MessageKind;
@@ -43,6 +45,7 @@ pub struct Shard {
     pub(super) paused: Vec<ConnKey>,
     /// Dashboards that have shown the key.
     pub(super) watchers: Vec<ConnKey>,
+    pub(super) socketio: Sessions,
     scratch: Vec<u8>,
     reply: Vec<u8>,
     date: Text,
@@ -92,6 +95,7 @@ impl Shard {
             outbox: VecDeque::new(),
             paused: Vec::new(),
             watchers: Vec::new(),
+            socketio: Sessions::default(),
             scratch: Vec::new(),
             reply: Vec::new(),
             date: Text::default(),
@@ -111,6 +115,11 @@ impl Shard {
             worker: self.worker as u16,
             key,
         }
+    }
+
+    /// The time, as sessions know it: now, not when the turn began.
+    pub(super) fn moment(&self) -> Moment {
+        self.node.moment()
     }
 
     /// The value of a `Date` header (RFC 9110 section 6.6.1).

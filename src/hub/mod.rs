@@ -9,6 +9,7 @@
 //! way keeps it: the mailbox between two workers, the list of what goes out in a turn, the send queue of a connection.
 
 mod directory;
+mod event;
 mod members;
 mod policy;
 mod publication;
@@ -16,6 +17,7 @@ mod round;
 mod worker;
 
 pub use directory::{Audience, Directory, Kind, Listed};
+pub use event::event;
 pub use members::Member;
 pub use policy::{Overflow, RoomPolicies};
 pub use publication::{Encoding, Publication, Target};

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::directory::Kind;
+use super::event::event;
 use crate::buffer::{Account, Shared};
 use crate::websocket::codec::Codec;
 use crate::websocket::frame::HEADER_BYTES_MAX;
@@ -16,11 +17,13 @@ pub enum Encoding {
     Plain,
     /// Deflated without context takeover, in the largest window of the settings.
     Deflated,
+    /// As an event of Socket.IO, which a session carries: its members are sessions.
+    SocketIo,
 }
 
 impl Encoding {
     /// Every form.
-    pub(super) const ALL: [Self; 2] = [Self::Plain, Self::Deflated];
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Deflated, Self::SocketIo];
 
     pub(super) fn index(self) -> usize {
         self as usize
@@ -44,6 +47,7 @@ pub struct Publication {
     payload_bytes: usize,
     plain: Shared,
     deflated: OnceLock<Shared>,
+    socketio: OnceLock<Shared>,
     under_way: Arc<AtomicUsize>,
     account: Arc<Account>,
 }
@@ -68,6 +72,7 @@ impl Publication {
             payload_bytes: payload.len(),
             plain: Shared::on(account, plain),
             deflated: OnceLock::new(),
+            socketio: OnceLock::new(),
             under_way: Arc::clone(under_way),
             account: Arc::clone(account),
         }
@@ -83,7 +88,7 @@ impl Publication {
         &self.plain[self.plain.len() - self.payload_bytes..]
     }
 
-    /// The frame in that form; windows are those that receivers of deflated frames have agreed on at least.
+    /// The frame in that form, empty where it has none; windows are those that receivers of deflated frames have agreed on at least.
     pub(super) fn frame(&self, encoding: Encoding, codec: &mut Codec, window_bits: u8) -> &Shared {
         match encoding {
             Encoding::Plain => &self.plain,
@@ -91,6 +96,13 @@ impl Publication {
                 let mut deflated = Vec::new();
                 codec.encode_message(self.kind, self.payload(), Some(window_bits), &mut deflated);
                 Shared::on(&self.account, deflated)
+            }),
+            Encoding::SocketIo => self.socketio.get_or_init(|| {
+                let mut frame = Vec::new();
+                if let Some(text) = event(self.payload()) {
+                    codec.encode_message(MessageKind::Text, &text, None, &mut frame);
+                }
+                Shared::on(&self.account, frame)
             }),
         }
     }

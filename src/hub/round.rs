@@ -29,6 +29,8 @@ pub struct Run<'r> {
     pub frames: &'r [Shared],
     /// How many publications that is.
     pub messages: u32,
+    /// In which form.
+    pub encoding: Encoding,
 }
 
 /// The members that take one encoding, and what they get.
@@ -59,21 +61,23 @@ impl List {
     }
 
     /// Members one after the other who get the same. Those whom nothing passes by get everything.
-    fn runs(&self) -> impl Iterator<Item = Run<'_>> {
+    fn runs(&self, encoding: Encoding) -> impl Iterator<Item = Run<'_>> {
         let begins = self.skips.iter().map(|skip| skip.position as usize + 1);
         let begins = std::iter::once(0).chain(begins);
         let ends = self.skips.iter().map(Some).chain([None]);
-        begins.zip(ends).flat_map(|(begin, skip)| {
+        begins.zip(ends).flat_map(move |(begin, skip)| {
             let end = skip.map_or(self.members.len(), |skip| skip.position as usize);
             let others = Run {
                 members: &self.members[begin..end],
                 frames: &self.frames,
                 messages: self.messages,
+                encoding,
             };
             let skipped = skip.map(|skip| Run {
                 members: &self.members[end..=end],
                 frames: &skip.frames,
                 messages: skip.messages,
+                encoding,
             });
             std::iter::once(others).chain(skipped)
         })
@@ -128,7 +132,8 @@ impl Round {
 
     /// Who gets what: members one after the other, with all that each of them gets, in order.
     pub fn runs(&self) -> impl Iterator<Item = Run<'_>> {
-        let lists = self.lists.iter().flat_map(List::runs);
+        let lists = Encoding::ALL.into_iter().zip(&self.lists);
+        let lists = lists.flat_map(|(encoding, list)| list.runs(encoding));
         lists.filter(|run| !run.members.is_empty() && !run.frames.is_empty())
     }
 

@@ -19,7 +19,7 @@ pub(super) enum Stage {
 }
 
 /// Input that the session has not consumed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Unread {
     pub(super) bytes: Vec<u8>,
 }

@@ -85,6 +85,8 @@ pub(super) struct Tools {
     /// Connections with something that waits for the end of the turn.
     pub(super) held: Vec<ConnKey>,
     pub(super) dead: Vec<ConnKey>,
+    /// Connections that another worker is to have, and which one.
+    pub(super) leaving: Vec<(ConnKey, usize)>,
     #[expect(
         clippy::vec_box,
         reason = "connections hold the box, one word each while idle"
@@ -138,6 +140,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
                 full: Vec::new(),
                 held: Vec::new(),
                 dead: Vec::new(),
+                leaving: Vec::new(),
                 queues: Vec::new(),
             },
             read_buffer: vec![0; limits.read_bytes_max].into_boxed_slice(),
@@ -241,7 +244,12 @@ impl<S: Session, T: Transport> Engine<S, T> {
             return None;
         }
         let mut connection = self.connections.remove(key.index as usize);
-        connection.session.on_detach(key, &mut self.shard);
+        let mut offered_again = connection.session.on_detach(key, &mut self.shard);
+        if !offered_again.is_empty() {
+            let unread = connection.unread.get_or_insert_default();
+            offered_again.append(&mut unread.bytes);
+            unread.bytes = offered_again;
+        }
         let now = self.tools.now;
         Some(Detached {
             transport: connection.transport,
@@ -253,6 +261,11 @@ impl<S: Session, T: Transport> Engine<S, T> {
                 deadline_in: connection.deadline.map(|deadline| deadline.since(now)),
             },
         })
+    }
+
+    /// A connection that another worker is to have, and which one; until there is none.
+    pub fn next_leaving(&mut self) -> Option<(ConnKey, usize)> {
+        self.tools.leaving.pop()
     }
 
     /// Puts a detached connection in; what it had not read is offered to its session in the next turn.
@@ -325,7 +338,7 @@ impl<S: Session, T: Transport> Engine<S, T> {
 
     /// Whether connections wait that need no event to go on.
     pub fn has_waiting(&self) -> bool {
-        !self.tools.waiting.is_empty()
+        !self.tools.waiting.is_empty() || S::wants_turn(&self.shard)
     }
 
     /// Asks for a turn `ticks` from now, whatever else happens.

@@ -72,6 +72,8 @@ pub struct Reactor<S: Session> {
     intake_due: Option<Tick>,
     farewell: Option<Farewell>,
     has_more_mail: bool,
+    /// The mailboxes of all workers.
+    workers: Vec<Arc<Mailbox<Command<S>>>>,
 }
 
 impl<S: Session> Reactor<S> {
@@ -100,6 +102,7 @@ impl<S: Session> Reactor<S> {
             intake_due: None,
             farewell: None,
             has_more_mail: false,
+            workers: Vec::new(),
         })
     }
 
@@ -111,6 +114,11 @@ impl<S: Session> Reactor<S> {
     /// Counts on `meters` from now on.
     pub fn set_meters(&mut self, meters: Arc<LoopMeters>) {
         self.engine.set_meters(meters);
+    }
+
+    /// Tells of all workers, by number, so that connections can be handed over to them.
+    pub fn set_workers(&mut self, workers: Vec<Arc<Mailbox<Command<S>>>>) {
+        self.workers = workers;
     }
 
     /// Where commands go.
@@ -180,6 +188,11 @@ impl<S: Session> Reactor<S> {
         }
         self.say_farewell();
         self.engine.end_turn();
+        while let Some((key, worker)) = self.engine.next_leaving() {
+            if let Some(mailbox) = self.workers.get(worker).map(Arc::clone) {
+                self.hand_over(key, &mailbox);
+            }
+        }
         let registry = self.poll.registry();
         self.engine
             .watch_room(|stream, key| stream.watch_room(registry, Token(key.to_word() as usize)));
@@ -277,9 +290,12 @@ impl<S: Session> Reactor<S> {
     fn adopt(&mut self, detached: Detached<S, Stream>) {
         let registry = self.poll.registry();
         // As with a new connection: where it cannot be registered it is dropped.
-        let _ = self.engine.attach(detached, |stream, key| {
+        let key = self.engine.attach(detached, |stream, key| {
             stream.register(registry, Token(key.to_word() as usize))
         });
+        if let (Ok(key), Some(farewell)) = (key, &mut self.farewell) {
+            farewell.keys.push(key);
+        }
     }
 
     fn hand_over(&mut self, key: ConnKey, to: &Mailbox<Command<S>>) {

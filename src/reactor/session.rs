@@ -100,6 +100,8 @@ pub(super) struct Control {
     pub(super) abort: bool,
     /// Whether input is wanted from now on.
     pub(super) wants_input: Option<bool>,
+    /// The worker that is to have the connection.
+    pub(super) hand_over: Option<usize>,
 }
 
 /// The surroundings of one call. Nothing acts inside it: what is said here happens when the call is over.
@@ -146,6 +148,12 @@ impl<S: Session> Context<'_, S> {
     /// Asks for input again, and first of all for what had not been consumed.
     pub fn resume_input(&mut self) {
         self.control.wants_input = Some(true);
+        self.control.is_asked = true;
+    }
+
+    /// Hands the connection over to another worker once this turn is over, with all that waits in either direction.
+    pub fn hand_over(&mut self, worker: usize) {
+        self.control.hand_over = Some(worker);
         self.control.is_asked = true;
     }
 
@@ -213,9 +221,11 @@ pub trait Session: Sized + fmt::Debug {
     /// The connection is over for the session. A last word may be sent, where the transport still stands.
     fn on_close(&mut self, reason: CloseReason, cx: &mut Context<'_, Self>);
 
-    /// The connection leaves this worker for another one, under another key: what this shard keeps of it is to be taken back.
-    fn on_detach(&mut self, key: ConnKey, shard: &mut Self::Shard) {
+    /// The connection leaves this worker for another one, under another key: what this shard keeps of it is to be taken back. Gives
+    /// input that the session has consumed and wants offered again there.
+    fn on_detach(&mut self, key: ConnKey, shard: &mut Self::Shard) -> Vec<u8> {
         let _ = (key, shard);
+        Vec::new()
     }
 
     /// The connection has come from another worker.
@@ -231,6 +241,12 @@ pub trait Session: Sized + fmt::Debug {
 
     /// Everything of this turn has been heard; what goes out to many goes now.
     fn on_turn_end<T: Transport>(engine: &mut Engine<Self, T>);
+
+    /// Whether something has come up since `on_turn_end`, or was left by it, that the next turn has to come for at once.
+    fn wants_turn(shard: &Self::Shard) -> bool {
+        let _ = shard;
+        false
+    }
 
     /// A buffer that the session sent as its own has been written.
     fn recycle(shard: &mut Self::Shard, buffer: Vec<u8>);

@@ -122,6 +122,9 @@ impl<'e, S: Session, T: Transport> Turn<'e, S, T> {
                 self.requeue();
             }
         }
+        if let Some(worker) = control.hand_over {
+            self.tools.leaving.push((self.key, worker));
+        }
         if let Some(reason) = control.close {
             if control.abort {
                 self.abort(reason);

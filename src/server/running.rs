@@ -169,6 +169,9 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         .map_err(StartError::System)?;
     let freed = Arc::clone(&desk);
     node.connect(workers.clone(), move || freed.descriptor_freed());
+    for reactor in &mut reactors {
+        reactor.set_workers(workers.clone());
+    }
     let worker_threads = reactors
         .into_iter()
         .enumerate()

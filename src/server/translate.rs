@@ -1,11 +1,15 @@
 //! Settings in the terms of the floors below.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::token::TokenPolicy;
-use crate::gateway::{AddressLimits, EndpointKind, GatewayConfig, LIVE_PATH, Route};
+use crate::gateway::{
+    AddressLimits, EndpointKind, GatewayConfig, LIVE_PATH, Route, SocketIoConfig,
+};
 use crate::reactor::Limits;
 use crate::server::settings::Settings;
+use crate::socketio::{engine, socket};
 use crate::websocket::codec;
 use crate::websocket::extension::DeflatePolicy;
 
@@ -46,6 +50,32 @@ pub(super) fn gateway(settings: &Settings, tokens: Option<Arc<TokenPolicy>>) -> 
         connections_per_user_max: settings.connections_per_user_max,
         may_clients_broadcast: settings.may_clients_broadcast,
         has_demo_page: settings.has_demo_page,
+        socketio: socketio(settings),
+    }
+}
+
+/// What concerns Socket.IO. A payload is a message too, and has its limit.
+fn socketio(settings: &Settings) -> SocketIoConfig {
+    let socketio = &settings.socketio;
+    let payload_bytes_max = socketio.payload_bytes_max.min(settings.message_bytes_max);
+    // The settings allow no longer time than fits.
+    let milliseconds = |time: Duration| time.as_millis() as u32;
+    SocketIoConfig {
+        engine: engine::Config {
+            ping_interval_ms: milliseconds(socketio.ping_interval),
+            ping_timeout_ms: milliseconds(socketio.ping_timeout),
+            upgrade_timeout_ms: milliseconds(socketio.upgrade_timeout),
+            payload_bytes_max,
+            queue_bytes_max: settings.send_queue_soft_bytes_max,
+            allows_upgrades: true,
+        },
+        sockets: socket::Config {
+            connect_timeout_ms: milliseconds(socketio.connect_timeout),
+            binary_bytes_max: payload_bytes_max,
+            ..socket::Config::default()
+        },
+        namespaces: socketio.namespaces.as_slice().into(),
+        is_conformance: socketio.is_conformance,
     }
 }
 

@@ -256,7 +256,7 @@ fn event(id: Option<u64>, data: &str, attachments: Option<u8>) -> Result<Event<'
         [b'-' | b'0'..=b'9', ..] => Cow::Borrowed(first),
         _ => return Err(PacketError::EventName),
     };
-    if RESERVED_EVENTS.contains(&&*name) {
+    if is_reserved(&name) {
         return Err(PacketError::EventName);
     }
     Ok(Event {
@@ -266,6 +266,11 @@ fn event(id: Option<u64>, data: &str, attachments: Option<u8>) -> Result<Event<'
         args: &data[elements.rest],
         attachments,
     })
+}
+
+/// Whether no event may have that name: clients and servers emit those themselves.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED_EVENTS.contains(&name)
 }
 
 /// Appends a packet that says that the client is in `namespace`, under the name `sid`; with `pid`, it may come back under that.

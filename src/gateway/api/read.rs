@@ -123,7 +123,8 @@ impl Caller<'_> {
             .map(|worker| json!({ "worker": worker, "connections": node.admission.assigned(worker) }))
             .collect();
         let open = |kind| node.open_at(kind);
-        let websockets: u32 = EndpointKind::ALL.into_iter().map(open).sum();
+        let open_all: u32 = EndpointKind::ALL.into_iter().map(open).sum();
+        let websockets = open_all.saturating_sub(node.polling());
         let admitted = node.admission.admitted();
         json!({
             "activeConnections": admitted,

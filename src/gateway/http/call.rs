@@ -1,6 +1,7 @@
 //! A call of the API, as one request of a connection: its head, its body, the wait for what workers gather, its answer.
 
 use super::answer::Answer;
+use super::engineio::{Poll, Post};
 use super::{Outcome, say};
 use crate::gateway::api::{self, Call, Caller, Claim, Done, Kept, Problem};
 use crate::gateway::metrics::Asked;
@@ -32,6 +33,10 @@ pub(super) enum Pending {
     Reading(Reading),
     /// Others have been asked.
     Waiting(Form),
+    /// A session has nothing to say yet.
+    Polling(Poll),
+    /// What it brings to a session is coming, or being read.
+    Posting(Post),
 }
 
 /// A call whose body is coming.
@@ -316,7 +321,7 @@ fn write(
     say(&answer, cx)
 }
 
-fn push_origin<'h>(headers: &mut Vec<(&'h str, &'h str)>, form: &'h Form) {
+pub(super) fn push_origin<'h>(headers: &mut Vec<(&'h str, &'h str)>, form: &'h Form) {
     if let Some(origin) = &form.origin {
         headers.push(("Access-Control-Allow-Origin", origin));
         if **origin != *"*" {
@@ -326,7 +331,10 @@ fn push_origin<'h>(headers: &mut Vec<(&'h str, &'h str)>, form: &'h Form) {
 }
 
 /// The origin that the settings allow to read answers, where the request has one.
-fn allowed_origin(request: &RequestHead<'_>, cx: &Context<'_, GatewaySession>) -> Option<Box<str>> {
+pub(super) fn allowed_origin(
+    request: &RequestHead<'_>,
+    cx: &Context<'_, GatewaySession>,
+) -> Option<Box<str>> {
     let origin = super::upgrade::only_origin(request)?;
     let config = &cx.shard.config;
     if config.cors.is_any() {

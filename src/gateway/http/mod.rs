@@ -2,6 +2,7 @@
 
 mod answer;
 mod call;
+mod engineio;
 mod metrics;
 mod pages;
 mod upgrade;
@@ -13,10 +14,12 @@ use super::admission::Verdict;
 use super::api;
 use super::metrics::Asked;
 use super::session::{Entry, GatewaySession};
+use super::shard::Shard;
 use super::websocket::WebSocketStage;
 use crate::http::body::BodyFraming;
 use crate::http::error::HttpError;
 use crate::http::head::{HeadRoom, HeadScanner, RequestHead};
+use crate::id::ConnKey;
 use crate::limits::HEAD_BYTES_MAX;
 use crate::reactor::{CloseReason, Context};
 use crate::websocket::close::CloseCode;
@@ -37,6 +40,8 @@ pub(super) struct HttpStage {
     partial: Vec<u8>,
     /// The last request, where its answer takes time.
     pending: Option<Box<Pending>>,
+    /// The next request is for another worker, which gets the connection.
+    is_leaving: bool,
 }
 
 /// What a request came to.
@@ -49,6 +54,8 @@ enum Outcome {
     Pending(Box<Pending>),
     /// Switches protocols.
     Upgrade(WebSocketStage),
+    /// It is for another worker.
+    Move(usize),
 }
 
 impl HttpStage {
@@ -59,7 +66,7 @@ impl HttpStage {
         entry: &mut Entry,
         cx: &mut Context<'_, GatewaySession>,
     ) -> Option<WebSocketStage> {
-        while !input.is_empty() && !cx.out.is_congested() {
+        while !input.is_empty() && !cx.out.is_congested() && !self.is_leaving {
             let outcome = match self.pending.take().map(|pending| *pending) {
                 None => self.next_outcome(input, entry, cx)?,
                 Some(reading @ Pending::Reading(_)) if cx.shard.is_congested() => {
@@ -69,7 +76,8 @@ impl HttpStage {
                     return None;
                 }
                 Some(Pending::Reading(reading)) => reading.receive(input, cx),
-                Some(waiting @ Pending::Waiting(_)) => {
+                Some(Pending::Posting(post)) if !post.is_complete() => post.receive(input, cx),
+                Some(waiting) => {
                     self.pending = Some(Box::new(waiting));
                     return None;
                 }
@@ -90,6 +98,11 @@ impl HttpStage {
             Outcome::Next => cx.set_deadline(cx.shard.config.handshake_timeout),
             Outcome::Pending(pending) => self.pending = Some(pending),
             Outcome::Upgrade(_) => unreachable!("taken before"),
+            Outcome::Move(worker) => {
+                self.is_leaving = true;
+                cx.hand_over(worker);
+                return ControlFlow::Break(());
+            }
             Outcome::Last(reason) => {
                 cx.close(reason);
                 return ControlFlow::Break(());
@@ -106,6 +119,50 @@ impl HttpStage {
         }
     }
 
+    /// What a GET of a session waited for has come.
+    pub(super) fn on_polled(&mut self, body: &[u8], cx: &mut Context<'_, GatewaySession>) {
+        let is_poll = |pending: &mut Box<Pending>| matches!(**pending, Pending::Polling(_));
+        if let Some(Pending::Polling(poll)) = self.pending.take_if(is_poll).map(|pending| *pending)
+        {
+            let outcome = poll.answer(body, cx);
+            let _ = self.go_on(outcome, cx);
+        }
+    }
+
+    /// There is time for further messages of a POST.
+    pub(super) fn on_post_goes_on(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        let is_post = |pending: &mut Box<Pending>| matches!(**pending, Pending::Posting(_));
+        if let Some(Pending::Posting(post)) = self.pending.take_if(is_post).map(|pending| *pending)
+        {
+            let outcome = post.go_on(cx);
+            let _ = self.go_on(outcome, cx);
+        }
+    }
+
+    /// The connection has gone: a session that has to do with it is told.
+    pub(super) fn on_close(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        self.lose(cx.key, cx.shard);
+    }
+
+    /// The connection goes to another worker. Gives back the head of a request that is for that one; a session of this one that
+    /// has to do with it loses it.
+    pub(super) fn on_detach(&mut self, key: ConnKey, shard: &mut Shard) -> Vec<u8> {
+        self.lose(key, shard);
+        if !std::mem::take(&mut self.is_leaving) {
+            return Vec::new();
+        }
+        self.scanner = HeadScanner::default();
+        std::mem::take(&mut self.partial)
+    }
+
+    fn lose(&mut self, key: ConnKey, shard: &mut Shard) {
+        match self.pending.take().map(|pending| *pending) {
+            Some(Pending::Polling(poll)) => poll.lost(key, shard),
+            Some(Pending::Posting(post)) => post.lost(shard),
+            other => self.pending = other.map(Box::new),
+        }
+    }
+
     /// What the next request came to; `None` where its head goes on in bytes that have not come.
     fn next_outcome(
         &mut self,
@@ -118,13 +175,18 @@ impl HttpStage {
             let mut room = HeadRoom::new();
             if let Some(request) = RequestHead::parse_whole(bytes, &mut room) {
                 let (len, outcome) = (bytes.len(), answer(&request, false, entry, cx));
-                input.advance(len);
+                // It is read again where it is answered.
+                if !matches!(outcome, Outcome::Move(_)) {
+                    input.advance(len);
+                }
                 return Some(outcome);
             }
             match self.scanner.scan(bytes) {
                 Ok(Some(len)) => {
                     let outcome = read(&bytes[..len], len < bytes.len(), entry, cx);
-                    input.advance(len);
+                    if !matches!(outcome, Outcome::Move(_)) {
+                        input.advance(len);
+                    }
                     outcome
                 }
                 Ok(None) => {
@@ -142,7 +204,12 @@ impl HttpStage {
             match self.scanner.scan(&self.partial) {
                 Ok(Some(len)) => {
                     input.advance(len - before);
-                    read(&self.partial[..len], !input.is_empty(), entry, cx)
+                    self.partial.truncate(len);
+                    let outcome = read(&self.partial, !input.is_empty(), entry, cx);
+                    if matches!(outcome, Outcome::Move(_)) {
+                        return Some(outcome);
+                    }
+                    outcome
                 }
                 Ok(None) => {
                     // All that came was taken: a head that fills the room would be refused.
@@ -163,6 +230,7 @@ impl HttpStage {
             form.keep_alive = false;
             return;
         }
+        // Who waits for a session's packets, or brings some, is lost to it: `on_close` says so.
         cx.close(CloseReason::peer(
             CloseCode::NO_STATUS,
             "the peer ended the connection",
@@ -175,6 +243,8 @@ impl HttpStage {
         if let Some(Pending::Reading(reading)) = pending {
             // Closed below, whatever it comes to.
             let _ = reading.refuse_late(cx);
+        } else if let Some(Pending::Posting(post)) = pending {
+            let _ = post.refuse_late(cx);
         } else if !self.partial.is_empty() || pending.is_some() {
             let answer = Answer::refusal(408, "No complete request arrived in time.\n");
             answer.write(cx.out.cork(), cx.shard, cx.now);
@@ -184,6 +254,9 @@ impl HttpStage {
 
     /// A connection that is between two requests goes at once; one whose request is under way gets its answer first.
     pub(super) fn on_drain(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        if let Some(Pending::Polling(poll)) = self.pending.as_deref() {
+            poll.leave(cx);
+        }
         if self.partial.is_empty() && self.pending.is_none() {
             cx.close(CloseReason::server(
                 CloseCode::NO_STATUS,
@@ -233,9 +306,13 @@ fn answer(
         .position(|route| route.path == request.path());
     let page = pages::find(request, route, &cx.shard.config);
     let route = route.filter(|_| page.is_none());
+    let endpoint = route.map(|route| cx.shard.config.routes[route].endpoint);
+    let engineio = endpoint.filter(|endpoint| endpoint.is_engineio());
     let is_handshake = route.is_some() || handshake::is_upgrade(request);
     let is_call = !is_handshake && api::is_api(request.path());
-    let asked = if is_handshake {
+    let asked = if engineio.is_some() {
+        engineio::asked(request)
+    } else if is_handshake {
         Asked::Handshake
     } else {
         Asked::plain(request.path())
@@ -272,6 +349,9 @@ fn answer(
         }
         return plain(request, keep_alive, asked, cx);
     };
+    if let Some(kind) = engineio {
+        return engineio::answer(request, kind, framing, has_more, entry, cx);
+    }
     match upgrade(request, route, entry, cx) {
         Ok(websocket) => Outcome::Upgrade(websocket),
         Err(outcome) => outcome,

@@ -5,10 +5,12 @@ use super::{Outcome, RETRY_AFTER, address_refused, say};
 use crate::gateway::address::AddressRefusal;
 use crate::gateway::admission::Verdict;
 use crate::gateway::bearer;
+use crate::gateway::client::ClientAddress;
 use crate::gateway::config::EndpointKind;
 use crate::gateway::metrics::Asked;
 use crate::gateway::session::{Entry, GatewaySession};
 use crate::gateway::websocket::WebSocketStage;
+use crate::http::forwarded::TrustedProxies;
 use crate::http::head::RequestHead;
 use crate::reactor::Context;
 use crate::websocket::handshake::{self, HandshakeError};
@@ -72,7 +74,7 @@ pub(super) fn only_origin<'b>(request: &RequestHead<'b>) -> Option<&'b [u8]> {
     (request.headers("origin").count() == 1).then_some(first)
 }
 
-fn refuse_handshake(
+pub(super) fn refuse_handshake(
     error: HandshakeError,
     request: &RequestHead<'_>,
     cx: &mut Context<'_, GatewaySession>,
@@ -87,23 +89,35 @@ fn refuse(refusal: Answer<'_>, cx: &mut Context<'_, GatewaySession>) -> Outcome 
     say(&refusal.to(Asked::Handshake), cx)
 }
 
+/// The peer, or whom a trusted proxy speaks for.
+pub(super) fn client_of(
+    request: &RequestHead<'_>,
+    peer: ClientAddress,
+    proxies: &TrustedProxies,
+) -> ClientAddress {
+    if !proxies.contains(peer.ip) {
+        return peer;
+    }
+    let values: Vec<_> = request.headers("x-forwarded-for").collect();
+    let ip = proxies.client_address(peer.ip, values.into_iter());
+    if ip == peer.ip {
+        return peer;
+    }
+    ClientAddress { ip, port: 0 }
+}
+
 /// Behind a trusted proxy the client's own address is believed, and counted.
-fn enter_forwarded(
+pub(super) fn enter_forwarded(
     request: &RequestHead<'_>,
     entry: &mut Entry,
     cx: &Context<'_, GatewaySession>,
 ) -> Result<(), AddressRefusal> {
-    let peer = entry.client.ip;
     let proxies = &cx.shard.config.proxies;
-    if !proxies.contains(peer) {
+    if !proxies.contains(entry.client.ip) {
         return Ok(());
     }
-    let values: Vec<_> = request.headers("x-forwarded-for").collect();
-    let client = proxies.client_address(peer, values.into_iter());
-    if client != peer {
-        entry.client.ip = client;
-        entry.client.port = 0;
-    }
+    entry.client = client_of(request, entry.client, proxies);
+    let client = entry.client.ip;
     let node = &cx.shard.node;
     if entry.counted.is_some() || !node.admission.counts_addresses() {
         return Ok(());

@@ -76,7 +76,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// `{"type":"error",…}`.
-pub(super) fn write_refusal(refusal: &Refusal, id: Id<'_>, out: &mut Vec<u8>) {
+pub(in crate::gateway) fn write_refusal(refusal: &Refusal, id: Id<'_>, out: &mut Vec<u8>) {
     Object::new(out, "error")
         .id(id)
         .text("code", refusal.code())

@@ -18,8 +18,10 @@ use crate::hub::{Encoding, Joined, Kind, PeerId};
 use crate::id::{ConnKey, ConnectionId};
 use crate::reactor::Tick;
 use crate::timestamp;
-use message::{Object, write_refusal};
+use message::Object;
+pub(super) use message::write_refusal;
 pub(super) use refusal::Refusal;
+pub(super) use request::parse_event;
 use request::{Id, Request};
 
 /// Groups by kind and name.
@@ -86,12 +88,24 @@ impl JsonEndpoint {
         shard: &mut Shard,
         reply: &mut Vec<u8>,
     ) {
+        let (id, request) = request::parse(message, shard.config.name_chars_max);
+        self.on_request(id, request, surroundings, shard, reply);
+    }
+
+    /// Does what is asked for under that id, or says why not; the answer, if any, is appended to `reply`.
+    pub(super) fn on_request(
+        &mut self,
+        id: Id<'_>,
+        request: Result<Request<'_>, Refusal>,
+        surroundings: Surroundings<'_>,
+        shard: &mut Shard,
+        reply: &mut Vec<u8>,
+    ) {
         let Surroundings {
             connection,
             now,
             bearer,
         } = surroundings;
-        let (id, request) = request::parse(message, shard.config.name_chars_max);
         let mut call = Call {
             peer: self.peer,
             shard,
@@ -236,6 +250,7 @@ impl<'m> Call<'_, 'm> {
                 echo,
             } => self.publish(&room, &event, data, echo),
             Request::Broadcast { event, data } => self.broadcast(&event, data),
+            Request::SendMessage { user, content } => self.send_message(&user, content),
         }
     }
 
@@ -390,6 +405,22 @@ impl<'m> Call<'_, 'm> {
             object
                 .text("event", event)
                 .json("data", data)
+                .text("fromUserId", &from)
+        });
+        Ok(())
+    }
+
+    /// A message whose content is no text, which a chat would be.
+    fn send_message(&mut self, user: &str, content: &str) -> Result<(), Refusal> {
+        let from = self.user()?;
+        let sender = serde_json::Value::from(&*from);
+        let timestamp = self.shard.timestamp(self.now);
+        let data =
+            format!("{{\"sender\":{sender},\"content\":{content},\"timestamp\":\"{timestamp}\"}}");
+        self.send("message", Kind::User, user, None, |object| {
+            object
+                .text("event", "message")
+                .json("data", &data)
                 .text("fromUserId", &from)
         });
         Ok(())

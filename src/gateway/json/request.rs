@@ -12,7 +12,7 @@ use crate::gateway::name::check_name;
 const ID_BYTES_MAX: usize = 256;
 
 /// The fields of every type, unread. What is unknown is ignored, `null` is as good as absent.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields<'m> {
     #[serde(borrow, rename = "type")]
@@ -40,11 +40,11 @@ struct Fields<'m> {
 }
 
 /// The `id` of a message, as it was written: a string or a number.
-pub(super) type Id<'m> = Option<&'m str>;
+pub(in crate::gateway) type Id<'m> = Option<&'m str>;
 
 /// What a client wants.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Request<'m> {
+pub(in crate::gateway) enum Request<'m> {
     Register {
         user: Option<Cow<'m, str>>,
     },
@@ -83,6 +83,21 @@ pub(super) enum Request<'m> {
         /// JSON.
         data: &'m str,
     },
+    /// Of Socket.IO clients alone.
+    SendMessage {
+        user: Cow<'m, str>,
+        /// JSON.
+        content: &'m str,
+    },
+}
+
+/// What `send_message` says.
+#[derive(Default, Deserialize)]
+struct Addressed<'m> {
+    #[serde(borrow)]
+    recipient: Option<&'m RawValue>,
+    #[serde(borrow)]
+    content: Option<&'m RawValue>,
 }
 
 /// Reads a message. The id is told also where the rest is refused, as far as it can be read.
@@ -95,9 +110,48 @@ pub(super) fn parse(
         Err(error) => return (None, Err(Refusal::json(&error))),
     };
     match id(&fields) {
-        Ok(id) => (id, request(&fields, name_chars_max)),
+        Ok(id) => {
+            let kind = text("type", fields.kind);
+            (
+                id,
+                kind.and_then(|kind| request(&kind, &fields, name_chars_max)),
+            )
+        }
         Err(refusal) => (None, Err(refusal)),
     }
+}
+
+/// Reads an event of a Socket.IO client: its name is the type, its first argument, of which it needs no other, has the fields.
+/// Where one field is enough, that argument may be its value.
+pub(in crate::gateway) fn parse_event<'m>(
+    kind: &str,
+    args: &'m str,
+    name_chars_max: usize,
+) -> Result<Request<'m>, Refusal> {
+    let mut reader = serde_json::Deserializer::from_str(args);
+    let first = <&RawValue>::deserialize(&mut reader).ok();
+    let is_text = first.is_some_and(|first| first.get().starts_with('"'));
+    let object = first.filter(|first| first.get().starts_with('{'));
+    let object = object.map(RawValue::get);
+    if kind == "send_message" {
+        let addressed = object.map_or_else(|| Ok(Addressed::default()), serde_json::from_str);
+        let addressed = addressed.map_err(|error| Refusal::json(&error))?;
+        let user = name("recipient", addressed.recipient, name_chars_max)?;
+        let content = addressed.content.ok_or(Refusal::Missing("content"))?;
+        return Ok(if content.get().starts_with('"') {
+            let text = text("content", addressed.content)?;
+            Request::Chat { user, text }
+        } else {
+            let content = content.get();
+            Request::SendMessage { user, content }
+        });
+    }
+    let mut fields = object.map_or_else(|| Ok(Fields::default()), serde_json::from_str);
+    if let (Ok(fields), true) = (&mut fields, is_text) {
+        (fields.user_id, fields.room, fields.token) = (first, first, first);
+    }
+    let fields = fields.map_err(|error| Refusal::json(&error))?;
+    request(kind, &fields, name_chars_max)
 }
 
 fn id<'m>(fields: &Fields<'m>) -> Result<Id<'m>, Refusal> {
@@ -112,11 +166,14 @@ fn id<'m>(fields: &Fields<'m>) -> Result<Id<'m>, Refusal> {
     Ok(Some(id))
 }
 
-fn request<'m>(fields: &Fields<'m>, name_chars_max: usize) -> Result<Request<'m>, Refusal> {
+fn request<'m>(
+    kind: &str,
+    fields: &Fields<'m>,
+    name_chars_max: usize,
+) -> Result<Request<'m>, Refusal> {
     let name = |field, value| name(field, value, name_chars_max);
-    let kind = text("type", fields.kind)?;
     let data = fields.data.map_or("null", RawValue::get);
-    Ok(match &*kind {
+    Ok(match kind {
         "register" => Request::Register {
             user: match fields.user_id {
                 Some(_) => Some(name("userId", fields.user_id)?),

@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use super::ProcessFigures;
-use super::meters::{self, CLASSES, CODES, INITIATORS, PATHS, STATUSES, WorkerMeters};
+use super::meters::{self, CLASSES, CODES, INITIATORS, PATHS, REFUSALS, STATUSES, WorkerMeters};
 use crate::gateway::cluster::Cluster;
 use crate::gateway::config::EndpointKind;
 use crate::gateway::node::Node;
@@ -41,6 +41,7 @@ impl Collector for Figures {
         self.limits(&mut page)?;
         self.workers(&mut page)?;
         self.gateway(&mut page)?;
+        self.socketio(&mut page)?;
         self.redis(&mut page)?;
         self.process(&mut page)
     }
@@ -135,17 +136,23 @@ impl Figures {
         let kinds = EndpointKind::ALL;
         let open: u32 = kinds.into_iter().map(|kind| node.open_at(kind)).sum();
         page.counter(
-            &family("socket_connections", "WebSockets opened."),
+            &family(
+                "socket_connections",
+                "WebSockets and Socket.IO sessions opened.",
+            ),
             self.sum(WorkerMeters::opened),
         )?;
         page.gauge(
-            &family("socket_connections_active", "WebSockets open now."),
+            &family(
+                "socket_connections_active",
+                "WebSockets and Socket.IO sessions open now.",
+            ),
             open,
         )?;
         page.gauges(
             &family(
                 "tidegate_websockets",
-                "WebSockets open now, by the endpoint of their route.",
+                "WebSockets and Socket.IO sessions open now, by the endpoint of their route.",
             ),
             kinds.map(|kind| ([("endpoint", kind.name())], node.open_at(kind))),
         )?;
@@ -169,14 +176,14 @@ impl Figures {
         page.counter(
             &family(
                 "socket_messages_received",
-                "Text and binary messages received on WebSockets.",
+                "Text and binary messages received on WebSockets and in Socket.IO sessions.",
             ),
             self.sum(|meters| meters.messages_received.get()),
         )?;
         page.counter(
             &family(
                 "socket_messages_sent",
-                "Text and binary messages given to WebSockets to send, to each receiver.",
+                "Text and binary messages given to WebSockets and Socket.IO sessions to send, to each receiver.",
             ),
             self.sum(|meters| meters.messages_sent.get()),
         )?;
@@ -424,6 +431,43 @@ impl Figures {
                 "Publications that were lost on the way to Redis.",
             ),
             health.dropped,
+        )
+    }
+
+    fn socketio(&self, page: &mut Page<'_>) -> fmt::Result {
+        let node = &*self.node;
+        let polling = node.polling();
+        page.gauges(
+            &family(
+                "tidegate_socketio_sessions",
+                "Engine.IO sessions, by what carries them.",
+            ),
+            [
+                ([("transport", "polling")], polling),
+                (
+                    [("transport", "websocket")],
+                    node.sessions().saturating_sub(polling),
+                ),
+            ],
+        )?;
+        page.counter(
+            &family(
+                "tidegate_socketio_upgrades",
+                "Engine.IO sessions that have changed from long-polling to a WebSocket.",
+            ),
+            self.sum(|meters| meters.socketio_upgrades.get()),
+        )?;
+        let codes: [_; REFUSALS] = std::array::from_fn(|code| code.to_string());
+        page.counters(
+            &family(
+                "tidegate_socketio_refused",
+                "Requests of Engine.IO that were refused, by the code of the answer: 0 unknown transport, 1 unknown session, 2 bad \
+                 handshake method, 3 bad request, 4 forbidden, 5 unsupported version.",
+            ),
+            codes.iter().enumerate().map(|(code, name)| {
+                let refused = self.sum(|meters| meters.refused(code));
+                ([("code", name.as_str())], refused)
+            }),
         )
     }
 

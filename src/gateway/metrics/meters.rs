@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::config::EndpointKind;
 use crate::metrics::Counter;
 use crate::reactor::{CloseReason, Initiator, LoopMeters};
+use crate::socketio::engine::handshake::Refusal;
 use crate::websocket::close::CloseCode;
 
 /// Statuses that an opening handshake is answered with; the last stands for all others.
@@ -13,7 +14,7 @@ pub(super) const STATUSES: [&str; 10] = [
 ];
 
 /// Paths that the server answers itself, as its documents write them; the last stands for all others.
-pub(super) const PATHS: [&str; 21] = [
+pub(super) const PATHS: [&str; 22] = [
     "/health",
     "/metrics",
     "/api/health",
@@ -34,6 +35,7 @@ pub(super) const PATHS: [&str; 21] = [
     "/api/join",
     "/api/leave",
     "/api/disconnect",
+    "/socket.io/",
     "other",
 ];
 
@@ -46,6 +48,9 @@ pub(in crate::gateway) const CODES: [&str; 17] = [
     "1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "1012",
     "1013", "1014", "3xxx", "4401", "4xxx",
 ];
+
+/// How many codes there are of refusals of Engine.IO.
+pub(super) const REFUSALS: usize = 6;
 
 /// Who ends connections.
 pub(in crate::gateway) const INITIATORS: [&str; 3] = ["peer", "server", "transport"];
@@ -62,6 +67,8 @@ pub(in crate::gateway) enum Asked {
 impl Asked {
     /// A request that is none, or for nothing that is known.
     pub(in crate::gateway) const OTHER: Self = Self::Path(PATHS.len() as u8 - 1);
+    /// A request of long-polling, whatever the path of the route.
+    pub(in crate::gateway) const SOCKETIO: Self = Self::Path(PATHS.len() as u8 - 2);
 
     /// A plain request for `path`.
     pub(in crate::gateway) fn plain(path: &str) -> Self {
@@ -86,6 +93,10 @@ pub struct WorkerMeters {
     pub(in crate::gateway) messages_sent: Counter,
     /// How often somebody came to miss messages of a room.
     pub(in crate::gateway) gaps: Counter,
+    /// Sessions that have changed from long-polling to a WebSocket.
+    pub(in crate::gateway) socketio_upgrades: Counter,
+    /// Requests of Engine.IO that were refused, by the code of the answer.
+    refused: [Counter; REFUSALS],
     opened: [Counter; EndpointKind::ALL.len()],
     handshakes: [Counter; STATUSES.len()],
     answers: [[Counter; CLASSES.len()]; PATHS.len()],
@@ -98,6 +109,16 @@ impl WorkerMeters {
     pub(in crate::gateway) fn count_echo(&self) {
         self.messages_received.add(1);
         self.messages_sent.add(1);
+    }
+
+    /// A request of Engine.IO was refused.
+    pub(in crate::gateway) fn count_refused(&self, refusal: Refusal) {
+        self.refused[usize::from(refusal.code())].add(1);
+    }
+
+    /// Those that were refused with that code.
+    pub(super) fn refused(&self, code: usize) -> u64 {
+        self.refused[code].get()
     }
 
     /// An endpoint has got a WebSocket.
@@ -204,7 +225,10 @@ mod tests {
         let document = include_str!("../api/openapi.json");
         let document: serde_json::Value = serde_json::from_str(document).expect("JSON");
         let paths = document["paths"].as_object().expect("an object");
-        let known = PATHS.iter().filter(|path| **path != "other");
+        // Engine.IO is no call of the API, and has no place in its document.
+        let known = PATHS
+            .iter()
+            .filter(|path| !["other", "/socket.io/"].contains(*path));
         assert_eq!(known.count(), paths.len());
         for path in paths.keys() {
             let asked = Asked::plain(&path.replace(['{', '}'], "x"));

@@ -10,6 +10,7 @@ use crate::gateway::dashboard::{Dashboard, Telling};
 use crate::gateway::json::{JsonEndpoint, Refusal, Surroundings};
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
+use crate::gateway::socketio::{Carrier, Outbox, Session};
 use crate::hub::{Encoding, Kind, PeerId};
 use crate::id::ConnKey;
 use crate::reactor::{CloseReason, Context};
@@ -27,6 +28,8 @@ pub(super) enum Endpoint {
     },
     Json(JsonEndpoint),
     Dashboard(Dashboard),
+    /// A session, whose messages these are.
+    Carrier(Carrier),
     /// The connection says nothing any more, and nothing is for it.
     Gone,
 }
@@ -56,6 +59,9 @@ impl Endpoint {
                 return (Self::Json(json), is_allowed);
             }
             EndpointKind::Dashboard => Self::Dashboard(Dashboard::open(cx.key, cx.now)),
+            EndpointKind::SocketIo | EndpointKind::EngineIoEcho => {
+                unreachable!("sessions have a way of their own")
+            }
         };
         (endpoint, true)
     }
@@ -67,13 +73,14 @@ impl Endpoint {
             Self::Broadcast { .. } => Some(EndpointKind::Broadcast),
             Self::Json(_) => Some(EndpointKind::Gateway),
             Self::Dashboard(_) => Some(EndpointKind::Dashboard),
-            Self::Gone => None,
+            // The session is counted, not what carries it.
+            Self::Carrier(_) | Self::Gone => None,
         }
     }
 
     fn peer(&self) -> Option<PeerId> {
         match self {
-            Self::Echo | Self::Dashboard(_) | Self::Gone => None,
+            Self::Echo | Self::Dashboard(_) | Self::Carrier(_) | Self::Gone => None,
             Self::Broadcast { peer, .. } => Some(*peer),
             Self::Json(endpoint) => Some(endpoint.peer()),
         }
@@ -109,11 +116,33 @@ impl WebSocketStage {
                 }
                 self.reply(reply, cx);
             }
+            Endpoint::Carrier(carrier) => {
+                let carrier = *carrier;
+                self.carry_message(carrier, kind, payload, cx);
+            }
             Endpoint::Dashboard(dashboard) => match dashboard.on_message(payload, cx.shard) {
                 Ok(()) => self.watch_silence(cx),
                 Err(reason) => self.dismiss(reason, cx),
             },
         }
+    }
+
+    /// Gives a message to the session, and sends what that says in answer at once.
+    fn carry_message(
+        &mut self,
+        carrier: Carrier,
+        kind: MessageKind,
+        payload: &[u8],
+        cx: &mut Context<'_, GatewaySession>,
+    ) {
+        let mut out = Outbox::new(cx.shard);
+        Session::receive(cx.shard, carrier, kind, payload, cx.now, &mut out);
+        for (kind, message) in out.messages() {
+            let codec = &mut cx.shard.codec;
+            self.protocol
+                .send_message(kind, message, codec, cx.out.cork());
+        }
+        out.give_back(cx.shard);
     }
 
     /// Sends a dashboard away; whatever it says after that is not heard.
@@ -232,7 +261,7 @@ impl WebSocketStage {
     pub(super) fn publishes(&self) -> bool {
         matches!(
             self.endpoint,
-            Endpoint::Broadcast { .. } | Endpoint::Json(_)
+            Endpoint::Broadcast { .. } | Endpoint::Json(_) | Endpoint::Carrier(_)
         )
     }
 
@@ -243,13 +272,15 @@ impl WebSocketStage {
             Endpoint::Broadcast { peer, .. } => shard.hub.remove(*peer),
             Endpoint::Json(endpoint) => endpoint.on_detach(shard),
             Endpoint::Dashboard(dashboard) => dashboard.leave(shard),
+            // A session stays where it is, and loses it.
+            Endpoint::Carrier(carrier) => Session::websocket_lost(shard, *carrier),
         }
     }
 
     pub(in crate::gateway) fn on_attach(&mut self, key: ConnKey, shard: &mut Shard) {
         let encoding = encoding(&self.protocol, shard);
         match &mut self.endpoint {
-            Endpoint::Echo | Endpoint::Gone => {}
+            Endpoint::Echo | Endpoint::Carrier(_) | Endpoint::Gone => {}
             Endpoint::Broadcast { peer, route } => {
                 *peer = shard.hub.enter(key, encoding);
                 shard.listen(*peer, usize::from(*route));
@@ -263,8 +294,10 @@ impl WebSocketStage {
         if let Some(peer) = self.endpoint.peer() {
             shard.hub.remove(peer);
         }
-        if let Endpoint::Dashboard(dashboard) = &self.endpoint {
-            dashboard.leave(shard);
+        match &self.endpoint {
+            Endpoint::Dashboard(dashboard) => dashboard.leave(shard),
+            Endpoint::Carrier(carrier) => Session::websocket_lost(shard, *carrier),
+            _ => {}
         }
         if let Some(kind) = self.endpoint.kind() {
             shard.node.closed(kind);

@@ -7,9 +7,11 @@ mod watch;
 use super::bearer::Bearer;
 use super::session::GatewaySession;
 use super::shard::Shard;
+use super::socketio::{Carrier, Session};
 use super::tally::Limit;
 use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use crate::reactor::{CloseReason, Context, Tick};
+use crate::socketio::engine::{Frame, Frames};
 use crate::websocket::close::{CloseCode, Violation};
 use crate::websocket::protocol::{Event, Input, MessageKind, Place, Protocol, Whole};
 use endpoint::Endpoint;
@@ -69,6 +71,48 @@ impl WebSocketStage {
             stage.say_goodbye(reason, detail, cx);
         }
         stage
+    }
+
+    /// The connection was upgraded for a session. Where that does not take it, it is closed.
+    pub(super) fn carry(
+        protocol: Protocol,
+        carrier: Option<Carrier>,
+        cx: &mut Context<'_, GatewaySession>,
+    ) -> Self {
+        let mut stage = Self {
+            protocol,
+            endpoint: carrier.map_or(Endpoint::Gone, Endpoint::Carrier),
+            watch: Watch::Quiet,
+            message_since: None,
+            waiting_pong: None,
+            throttle: Throttle::new(cx),
+            bearer: None,
+        };
+        if carrier.is_some() {
+            stage.watch_silence(cx);
+        } else {
+            stage.on_carried_no_more(cx);
+        }
+        stage
+    }
+
+    /// The session that it carries says something.
+    pub(super) fn on_frames(&mut self, frames: &Frames, cx: &mut Context<'_, GatewaySession>) {
+        for frame in frames.iter() {
+            let (kind, payload) = match frame {
+                Frame::Text(text) => (MessageKind::Text, text),
+                Frame::Binary(bytes) => (MessageKind::Binary, bytes),
+            };
+            let codec = &mut cx.shard.codec;
+            self.protocol
+                .send_message(kind, payload, codec, cx.out.cork());
+        }
+    }
+
+    /// It carries no session any more.
+    pub(super) fn on_carried_no_more(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        let reason = CloseReason::server(CloseCode::NORMAL, "it carries no session");
+        self.say_goodbye(reason, "", cx);
     }
 
     pub(super) fn on_input(&mut self, input: &mut Input<'_>, cx: &mut Context<'_, GatewaySession>) {
@@ -214,7 +258,8 @@ impl WebSocketStage {
             cx.shard.meters.count_echo();
             return self.echo(kind, place, input, cx);
         }
-        if !matches!(self.endpoint, Endpoint::Dashboard(_)) {
+        // A session counts its own, whichever way they come.
+        if !matches!(self.endpoint, Endpoint::Dashboard(_) | Endpoint::Carrier(_)) {
             cx.shard.meters.messages_received.add(1);
         }
         match place {
@@ -343,6 +388,9 @@ impl WebSocketStage {
     /// Says goodbye and waits for the peer's Close. Nothing may follow ours, so every group is left at once.
     pub(super) fn on_drain(&mut self, cx: &mut Context<'_, GatewaySession>) {
         let reason = CloseReason::server(CloseCode::GOING_AWAY, "the server is going away");
+        if let Endpoint::Carrier(carrier) = self.endpoint {
+            Session::leave(cx.shard, carrier.session);
+        }
         self.say_goodbye(reason, reason.detail, cx);
     }
 

@@ -11,7 +11,7 @@ use super::table::{DefaultValue, Key, SETTINGS, setting};
 use super::value::Value;
 use super::{
     Compression, Entry, Loaded, LogFormat, LogSettings, RateLimits, RatePolicy, RoomPolicies,
-    Secret, Settings, TlsFiles, TokenSettings,
+    Secret, Settings, SocketIoSettings, TlsFiles, TokenSettings,
 };
 use super::{listen, routes};
 use crate::auth::api_key::ApiKey;
@@ -238,6 +238,7 @@ impl Entries {
                 .map(|(certificate, key)| TlsFiles { certificate, key }),
             routes: self.or_wrong(Key::Routes, routes::parse(self.list(Key::Routes)))?,
             subprotocols: self.subprotocols()?,
+            socketio: self.socketio()?,
             log: self.log(),
         })
     }
@@ -273,6 +274,23 @@ impl Entries {
         let names = self.list(Key::Subprotocols);
         self.or_wrong(Key::Subprotocols, routes::check_subprotocols(names))?;
         Ok(names.to_vec())
+    }
+
+    fn socketio(&self) -> Result<SocketIoSettings, SettingsError> {
+        let namespaces = self.list(Key::SocketioNamespaces);
+        self.or_wrong(
+            Key::SocketioNamespaces,
+            routes::check_namespaces(namespaces),
+        )?;
+        Ok(SocketIoSettings {
+            ping_interval: self.duration(Key::SocketioPingInterval),
+            ping_timeout: self.duration(Key::SocketioPingTimeout),
+            upgrade_timeout: self.duration(Key::SocketioUpgradeTimeout),
+            connect_timeout: self.duration(Key::SocketioConnectTimeout),
+            payload_bytes_max: self.number(Key::SocketioMaxPayload) as usize,
+            namespaces: namespaces.to_vec(),
+            is_conformance: self.switch(Key::SocketioConformance),
+        })
     }
 
     fn log(&self) -> LogSettings {

@@ -175,8 +175,29 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Subprotocols offered, in order of preference (RFC 6455 section 1.9).
     pub subprotocols: Vec<String>,
+    /// What concerns Socket.IO alone.
+    pub socketio: SocketIoSettings,
     /// The log.
     pub log: LogSettings,
+}
+
+/// Socket.IO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketIoSettings {
+    /// A ping is sent so long after the handshake, and after each pong.
+    pub ping_interval: Duration,
+    /// A pong has to follow its ping within this time.
+    pub ping_timeout: Duration,
+    /// A WebSocket has to take over within this time.
+    pub upgrade_timeout: Duration,
+    /// A client has to be in a namespace so long after the handshake.
+    pub connect_timeout: Duration,
+    /// Bytes of a POST, and of a message.
+    pub payload_bytes_max: usize,
+    /// Namespaces besides the main one.
+    pub namespaces: Vec<String>,
+    /// Whether events are answered as the protocol's test suite wants it.
+    pub is_conformance: bool,
 }
 
 /// Redis between nodes.

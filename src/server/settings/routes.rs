@@ -52,7 +52,7 @@ fn parse_one(entry: &str) -> Result<Route, String> {
     }
     let Some(endpoint) = endpoint_named(endpoint) else {
         return Err(format!(
-            "the endpoint \"{endpoint}\" of \"{path}\" must be gateway, echo or broadcast"
+            "the endpoint \"{endpoint}\" of \"{path}\" must be gateway, socketio, echo, broadcast or engineio-echo"
         ));
     };
     Ok(Route {
@@ -65,6 +65,30 @@ fn endpoint_named(name: &str) -> Option<EndpointKind> {
     EndpointKind::ALL
         .into_iter()
         .find(|kind| kind.name() == name && *kind != EndpointKind::Dashboard)
+}
+
+/// Bytes of the name of a namespace.
+const NAMESPACE_BYTES_MAX: usize = 128;
+
+/// Checks names of Socket.IO namespaces: each once, of plain characters, and not the main one, which is always there.
+///
+/// # Errors
+/// The name that is none.
+pub(super) fn check_namespaces(names: &[String]) -> Result<(), String> {
+    for (index, name) in names.iter().enumerate() {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+        let is_name = name.len() > 1 && name.starts_with('/') && name.bytes().all(is_plain);
+        if !is_name || name.len() > NAMESPACE_BYTES_MAX {
+            return Err(format!(
+                "\"{name}\" must begin with / and hold letters, digits, - _ . and /, \
+                 {NAMESPACE_BYTES_MAX} bytes at most"
+            ));
+        }
+        if names.iter().take(index).any(|earlier| earlier == name) {
+            return Err(format!("names \"{name}\" twice"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks subprotocol names: tokens (RFC 9110 section 5.6.2), each once (RFC 6455 section 11.3.4).
@@ -120,11 +144,13 @@ mod tests {
             ("/ü=echo", format!("the path \"/ü\" {bad_path}")),
             (
                 "/ws=shout",
-                "the endpoint \"shout\" of \"/ws\" must be gateway, echo or broadcast".to_owned(),
+                "the endpoint \"shout\" of \"/ws\" must be gateway, socketio, echo, broadcast or engineio-echo"
+                    .to_owned(),
             ),
             (
                 "/ws=",
-                "the endpoint \"\" of \"/ws\" must be gateway, echo or broadcast".to_owned(),
+                "the endpoint \"\" of \"/ws\" must be gateway, socketio, echo, broadcast or engineio-echo"
+                    .to_owned(),
             ),
             (
                 "/health=echo",
@@ -144,7 +170,7 @@ mod tests {
             ),
             (
                 "/watch=dashboard",
-                "the endpoint \"dashboard\" of \"/watch\" must be gateway, echo or broadcast"
+                "the endpoint \"dashboard\" of \"/watch\" must be gateway, socketio, echo, broadcast or engineio-echo"
                     .to_owned(),
             ),
             (
@@ -161,6 +187,23 @@ mod tests {
             parse(&many),
             Err("names 257 routes; 256 is the most".to_owned())
         );
+    }
+
+    #[test]
+    fn namespaces_are_plain_and_unique() {
+        let check = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            check_namespaces(&names)
+        };
+        assert_eq!(check(&["/chat", "/a/b-c_d.e"]), Ok(()));
+        assert_eq!(check(&["/a", "/a"]), Err("names \"/a\" twice".to_owned()));
+        let long = format!("/{}", "a".repeat(NAMESPACE_BYTES_MAX));
+        for name in ["/", "chat", "/a b", "/a,b", "/\u{fc}", "/a\"", &long] {
+            let problem = format!(
+                "\"{name}\" must begin with / and hold letters, digits, - _ . and /, 128 bytes at most"
+            );
+            assert_eq!(check(&[name]), Err(problem));
+        }
     }
 
     #[test]

@@ -47,6 +47,13 @@ pub enum Key {
     SendQueueSoftFor,
     SendQueueTotal,
     RoomPolicies,
+    SocketioPingInterval,
+    SocketioPingTimeout,
+    SocketioUpgradeTimeout,
+    SocketioConnectTimeout,
+    SocketioMaxPayload,
+    SocketioNamespaces,
+    SocketioConformance,
     RedisEnabled,
     RedisUrl,
     RedisHost,
@@ -87,6 +94,8 @@ pub enum Theme {
     Times,
     /// Slow consumers.
     SendQueue,
+    /// Socket.IO.
+    SocketIo,
     /// Other nodes.
     Cluster,
     /// permessage-deflate.
@@ -106,6 +115,7 @@ impl Theme {
             Self::Access => "Access",
             Self::Times => "Times",
             Self::SendQueue => "Send queue",
+            Self::SocketIo => "Socket.IO",
             Self::Cluster => "Cluster",
             Self::Compression => "Compression",
             Self::Tls => "TLS",

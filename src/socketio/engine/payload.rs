@@ -59,6 +59,13 @@ impl<'a> Packets<'a> {
     }
 }
 
+impl Packets<'_> {
+    /// Bytes of the body that have not been looked at: as many from its end on make the rest of the packets. 0 where there are no more.
+    pub fn rest_bytes(&self) -> usize {
+        self.rest.map_or(0, str::len)
+    }
+}
+
 impl<'a> Iterator for Packets<'a> {
     type Item = Result<Packet<'a>, PacketError>;
 

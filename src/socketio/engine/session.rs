@@ -155,7 +155,7 @@ enum Candidate {
 /// The order of calls: [`open`](Self::open) makes it, and its first output is the answer to the request that opened it. Then
 /// requests, messages and the passing of time are told as they come (`handle_*`, `begin_post`, `receive_*`), and
 /// packets are sent (`send_*`, `close`). After each of these calls [`poll_output`](Self::poll_output) is called until it gives
-/// `None`, and [`next_deadline`](Self::next_deadline) tells when [`handle_timeout`](Self::handle_timeout) is to be called. Nothing
+/// `None`, which [`has_output`](Self::has_output) tells beforehand, and [`next_deadline`](Self::next_deadline) tells when [`handle_timeout`](Self::handle_timeout) is to be called. Nothing
 /// depends on that call being punctual: each call that is given the time first does what is due.
 ///
 /// * A GET for the session: `handle_poll`. It waits until an [`Output::Poll`] answers it; a refusal answers this one alone.
@@ -234,6 +234,11 @@ impl Session {
             && self.phase == Phase::Open
             && self.queue.is_empty();
         is_direct.then_some(self.websocket)
+    }
+
+    /// Bytes of packets that wait for something to carry them.
+    pub fn queued_bytes(&self) -> usize {
+        self.queue.bytes()
     }
 
     /// Why it is over, where it is.

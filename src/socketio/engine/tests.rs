@@ -41,7 +41,13 @@ fn direct() -> (Session, WebSocketId) {
 
 /// All that is to be done.
 fn outputs(session: &mut Session) -> Vec<Output> {
-    std::iter::from_fn(|| session.poll_output()).collect()
+    std::iter::from_fn(|| {
+        let is_told = session.has_output();
+        let output = session.poll_output();
+        assert_eq!(output.is_some(), is_told, "{session:?}");
+        output
+    })
+    .collect()
 }
 
 /// The answer to the request that waits, and nothing else is to be done.

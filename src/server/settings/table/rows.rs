@@ -116,11 +116,11 @@ pub static SETTINGS: &[Setting] = &[
         "ROUTES",
         Theme::Serving,
         Kind::List {
-            of: "`/path=endpoint`, where the endpoint is `gateway`, `echo` or `broadcast`",
+            of: "`/path=endpoint`, where the endpoint is `gateway`, `socketio`, `echo`, `broadcast` or `engineio-echo`",
             empty: "none",
         },
     )
-    .default("/=gateway,/ws=echo,/broadcast=broadcast")
+    .default("/=gateway,/ws=echo,/broadcast=broadcast,/socket.io/=socketio")
     .means("Which endpoint lives at which exact path; replaces the default table. In the file: a table `[routes]`."),
     row(
         Key::Subprotocols,
@@ -323,6 +323,35 @@ pub static SETTINGS: &[Setting] = &[
             keeps them until a limit ends the connection; `drop-oldest` drops the oldest beyond SEND_QUEUE_SOFT; `latest` lets only the \
             newest wait. Who misses messages is told how many.")
     .reloads(),
+    row(Key::SocketioPingInterval, "SOCKETIO_PING_INTERVAL", Theme::SocketIo, duration(100 * MILLISECOND, DAY))
+        .default("25s")
+        .means("A session is sent a ping so long after it began, and after each pong."),
+    row(Key::SocketioPingTimeout, "SOCKETIO_PING_TIMEOUT", Theme::SocketIo, duration(100 * MILLISECOND, DAY))
+        .default("20s")
+        .means("Time after a ping in which the pong has to come, or the session ends."),
+    row(Key::SocketioUpgradeTimeout, "SOCKETIO_UPGRADE_TIMEOUT", Theme::SocketIo, duration(100 * MILLISECOND, HOUR))
+        .default("10s")
+        .means("Time in which a WebSocket has to take over a session that has begun with long-polling."),
+    row(Key::SocketioConnectTimeout, "SOCKETIO_CONNECT_TIMEOUT", Theme::SocketIo, duration(100 * MILLISECOND, HOUR))
+        .default("45s")
+        .means("Time in which a client has to be in a namespace, or its session ends."),
+    row(Key::SocketioMaxPayload, "SOCKETIO_MAX_PAYLOAD", Theme::SocketIo, Kind::Whole { least: 1, most: GIB, zero_is_off: false })
+        .default("1000000")
+        .means("Bytes of a POST of long-polling (413 beyond it), and of a message with its attachments; never more than MAX_MESSAGE_SIZE."),
+    row(
+        Key::SocketioNamespaces,
+        "SOCKETIO_NAMESPACES",
+        Theme::SocketIo,
+        Kind::List {
+            of: "namespaces such as `/chat`",
+            empty: "the main one alone",
+        },
+    )
+    .default("")
+    .means("Namespaces that clients may be in besides `/`."),
+    row(Key::SocketioConformance, "SOCKETIO_CONFORMANCE", Theme::SocketIo, Kind::Switch)
+        .default("off")
+        .means("Whether the events of the protocol's test suite are answered, in `/` and `/custom`: for tests."),
     row(Key::RedisEnabled, "REDIS_ENABLED", Theme::Cluster, Kind::Switch)
         .default("off")
         .means("Whether this node and others are one server, by way of Redis (`docs/cluster.md`)."),

@@ -20,6 +20,18 @@ pub enum Output {
 }
 
 impl Session {
+    /// Whether [`poll_output`](Self::poll_output) has something to give.
+    pub fn has_output(&self) -> bool {
+        let is_over = matches!(self.phase, Phase::Ended(_));
+        let is_direct = self.transport == Transport::WebSocket;
+        let waits = !self.queue.is_empty();
+        self.owes_probe
+            || (self.has_poll && (is_over || self.owes_noop || (waits && !is_direct)))
+            || (is_direct && waits && self.phase != Phase::Ended(End::TransportClose))
+            || self.dismissed.is_some()
+            || (is_over && !self.is_told)
+    }
+
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         if std::mem::take(&mut self.owes_probe) {

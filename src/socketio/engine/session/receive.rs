@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Candidate, Config, End, Heart, Phase, Session, WebSocketId};
-use crate::limits::ENGINE_NOOP_INTERVAL_MS;
+use crate::limits::{ENGINE_EMPTY_PACKETS_MAX, ENGINE_NOOP_INTERVAL_MS};
 use crate::socketio::Moment;
 use crate::socketio::engine::handshake::{Refusal, Transport};
 use crate::socketio::engine::packet::{Message, Packet};
@@ -102,7 +102,11 @@ impl Session {
         if !self.has_post {
             return Err(Refusal::BadRequest);
         }
-        loop {
+        for empty in 0.. {
+            if empty >= ENGINE_EMPTY_PACKETS_MAX {
+                // No client has reason to, and each costs time.
+                self.finish(End::Protocol);
+            }
             match self.phase {
                 Phase::Ended(End::ClientClose | End::ServerClose) => return Ok(None),
                 Phase::Ended(_) => return Err(Refusal::BadRequest),
@@ -119,6 +123,7 @@ impl Session {
                 }
             }
         }
+        Ok(None)
     }
 
     /// The body of the POST that has begun is not UTF-8. The session ends.

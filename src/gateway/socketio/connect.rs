@@ -1,0 +1,170 @@
+//! Who is let into which namespace.
+
+use serde::Deserialize;
+
+use super::conformance;
+use super::messages::Outbox;
+use super::session::{Session, Upper};
+use super::sid;
+use crate::gateway::bearer::{Bearer, Unauthorized, grant_of};
+use crate::gateway::json::{JsonEndpoint, Refusal};
+use crate::gateway::shard::Shard;
+use crate::hub::{Encoding, Kind};
+use crate::id::ConnKey;
+use crate::reactor::Tick;
+use crate::socketio::packet::MAIN_NAMESPACE;
+
+/// What a client shows to be let in. Whatever else is there is not looked at.
+#[derive(Deserialize)]
+struct Auth {
+    token: Option<String>,
+}
+
+/// Why a client is not let in: a code for programs, a sentence for people.
+struct Refused {
+    code: Option<&'static str>,
+    sentence: String,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            code: Some(refusal.code()),
+            sentence: refusal.to_string(),
+        }
+    }
+}
+
+/// The client asks for a namespace.
+pub(super) fn on_connect(
+    session: &mut Session,
+    key: ConnKey,
+    shard: &mut Shard,
+    now: Tick,
+    namespace: &str,
+    auth: Option<&str>,
+    out: &mut Outbox,
+) {
+    let entered = enter(session, key, shard, now, namespace, auth);
+    let Upper::Sockets(sockets) = &mut session.upper else {
+        return;
+    };
+    match entered {
+        Ok(()) => {
+            out.text(|to| {
+                sockets.accept(namespace, &sid::public_name(), None, to);
+            });
+            log::debug!("{} is in namespace {namespace:?}", shard.id(key));
+            if shard.config.socketio.is_conformance {
+                session.greet_later(namespace, auth.unwrap_or("{}"), shard.moment());
+            }
+        }
+        Err(Refused { code, sentence }) => {
+            let data = code.map(|code| format!("{{\"code\":\"{code}\"}}"));
+            out.text(|to| {
+                sockets.refuse(namespace, &sentence, data.as_deref(), to);
+            });
+        }
+    }
+}
+
+/// Judges who asks, and makes a member of the main namespace of it.
+fn enter(
+    session: &mut Session,
+    key: ConnKey,
+    shard: &mut Shard,
+    now: Tick,
+    namespace: &str,
+    auth: Option<&str>,
+) -> Result<(), Refused> {
+    let config = std::sync::Arc::clone(&shard.config);
+    let is_further = config
+        .socketio
+        .namespaces
+        .iter()
+        .any(|one| one == namespace)
+        || (config.socketio.is_conformance && namespace == conformance::NAMESPACE);
+    if namespace != MAIN_NAMESPACE && !is_further {
+        return Err(Refused {
+            // As other servers say it.
+            code: None,
+            sentence: "Invalid namespace".to_owned(),
+        });
+    }
+    if let Some(tokens) = &config.tokens {
+        let token = auth.and_then(|auth| serde_json::from_str::<Auth>(auth).ok()?.token);
+        if let Some(token) = token {
+            let grant = grant_of(&token, tokens, &config).map_err(Refusal::Token)?;
+            let earlier = session.bearer.as_ref().map(|bearer| bearer.grant());
+            if earlier.is_some_and(|earlier| earlier.user != grant.user) {
+                return Err(Refusal::AlreadyRegistered.into());
+            }
+            let at = shard.moment();
+            session.show(Box::new(Bearer::new(grant, now)), at, now);
+        } else if session.bearer.is_none() && config.is_auth_required {
+            return Err(Refused {
+                code: Some(Refusal::NotAuthenticated.code()),
+                sentence: Unauthorized::Missing.sentence().to_owned(),
+            });
+        }
+    }
+    if namespace == MAIN_NAMESPACE {
+        become_member(session, key, shard, now)?;
+    }
+    Ok(())
+}
+
+/// Enters the hub: from now on what is for everyone, for the user and for rooms reaches the session.
+fn become_member(
+    session: &mut Session,
+    key: ConnKey,
+    shard: &mut Shard,
+    now: Tick,
+) -> Result<(), Refused> {
+    let user = session.bearer.as_ref().map(|bearer| &*bearer.grant().user);
+    let (json, is_allowed) = JsonEndpoint::open(key, Encoding::SocketIo, user, shard);
+    if !is_allowed {
+        shard.hub.remove(json.peer());
+        let refusal = Refusal::TooManyConnections(shard.config.connections_per_user_max);
+        if let Some(limit) = refusal.limit() {
+            let id = shard.id(key);
+            shard.node.tally.reached(limit, 1, now, &id);
+        }
+        return Err(refusal.into());
+    }
+    session.json = Some(json);
+    Ok(())
+}
+
+/// The client has left a namespace.
+pub(super) fn on_disconnect(session: &mut Session, shard: &mut Shard, namespace: &str) {
+    if namespace == MAIN_NAMESPACE
+        && let Some(json) = session.json.take()
+    {
+        shard.hub.remove(json.peer());
+    }
+}
+
+/// Puts the client out of every namespace; it is told so, and does not come back by itself.
+pub(super) fn put_out(session: &mut Session, shard: &mut Shard, out: &mut Outbox) {
+    if let Upper::Sockets(sockets) = &mut session.upper {
+        let namespaces: Vec<String> = sockets.connected().map(str::to_owned).collect();
+        for namespace in namespaces {
+            out.text(|to| {
+                sockets.disconnect(&namespace, to);
+            });
+        }
+    }
+    on_disconnect(session, shard, MAIN_NAMESPACE);
+}
+
+/// The rooms and the user of a session are those of its place in the hub.
+pub(super) fn rooms(session: &Session, shard: &Shard) -> Vec<std::sync::Arc<str>> {
+    let Some(json) = &session.json else {
+        return Vec::new();
+    };
+    let rooms = shard.hub.groups_of(json.peer(), Kind::Room);
+    rooms
+        .map(|room| std::sync::Arc::clone(room.name()))
+        .collect()
+}

@@ -1,0 +1,127 @@
+//! Publications to sessions: written to the WebSocket that carries one, kept for its next request where none does.
+
+use crate::buffer::Shared;
+use crate::gateway::session::GatewaySession;
+use crate::gateway::shard::Shard;
+use crate::hub::Run;
+use crate::id::ConnKey;
+use crate::reactor::{Engine, Keep, Tag, Transport};
+use crate::websocket::frame::encode_header;
+use crate::websocket::protocol::MessageKind;
+
+use super::sessions::with;
+
+/// Sends to the members of a run what is for them; `is_held` where more may follow in this turn.
+pub(in crate::gateway) fn deliver<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    run: &Run<'_>,
+    is_held: bool,
+) {
+    let mut reached = 0;
+    for member in run.members {
+        let is_reached = match websocket_of(engine.shard(), member.key) {
+            Some(connection) if is_held => engine.hold_shared(connection, run.frames),
+            Some(connection) => engine.send_shared(connection, run.frames),
+            None => keep(engine.shard(), member.key, run.frames),
+        };
+        reached += u64::from(is_reached);
+    }
+    let sent = reached * u64::from(run.messages);
+    engine.shard().meters.messages_sent.add(sent);
+}
+
+/// The same for a room whose messages may be dropped for who reads too slowly; gives how many were, for all of them.
+pub(in crate::gateway) fn deliver_lossy<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    run: &Run<'_>,
+    tag: Tag,
+    keep_which: Keep,
+    mut gap: impl FnMut(u32) -> Shared,
+) -> u64 {
+    let mut dropped = 0;
+    let mut sent = 0;
+    for member in run.members {
+        let connection = websocket_of(engine.shard(), member.key);
+        let lost = match connection {
+            Some(connection) => {
+                engine.send_lossy(connection, run.frames, tag, keep_which, &mut gap)
+            }
+            None => keep(engine.shard(), member.key, run.frames).then_some(0),
+        };
+        if let Some(lost) = lost {
+            dropped += u64::from(lost);
+            sent += u64::from(run.messages);
+        }
+    }
+    engine.shard().meters.messages_sent.add(sent);
+    dropped
+}
+
+/// The connection that may be written to at once.
+fn websocket_of(shard: &Shard, key: ConnKey) -> Option<ConnKey> {
+    let session = shard.socketio.get(key)?;
+    session.connection_of(session.engine.websocket()?)
+}
+
+/// Keeps messages for the next request, or for the WebSocket that takes over.
+fn keep(shard: &mut Shard, key: ConnKey, frames: &[Shared]) -> bool {
+    let kept = with(shard, key, |session, shard| {
+        let config = &shard.config.socketio.engine;
+        for text in frames.iter().flat_map(|piece| Texts(piece)) {
+            if session.engine.send_text(&text[1..], config).is_err() {
+                return false;
+            }
+        }
+        true
+    });
+    kept.unwrap_or(false)
+}
+
+/// The texts in frames one behind the other, which this server has written: whole, plain, unmasked.
+struct Texts<'f>(&'f [u8]);
+
+impl<'f> Iterator for Texts<'f> {
+    type Item = &'f [u8];
+
+    fn next(&mut self) -> Option<&'f [u8]> {
+        let (&[_, short], rest) = self.0.split_first_chunk()?;
+        let (len, rest) = match short {
+            126 => {
+                let (&len, rest) = rest.split_first_chunk()?;
+                (usize::from(u16::from_be_bytes(len)), rest)
+            }
+            127 => {
+                let (&len, rest) = rest.split_first_chunk()?;
+                (u64::from_be_bytes(len) as usize, rest)
+            }
+            short => (usize::from(short), rest),
+        };
+        let (text, rest) = rest.split_at_checked(len)?;
+        self.0 = rest;
+        Some(text)
+    }
+}
+
+/// A text as the frame that carries it.
+pub(in crate::gateway) fn frame_of(text: &[u8]) -> Shared {
+    let opcode = MessageKind::Text.opcode();
+    let header = encode_header(opcode, true, false, text.len() as u64, None);
+    [header.as_slice(), text].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_taken_apart_as_they_were_put_together() {
+        let texts: Vec<Vec<u8>> = [1, 125, 126, 65_535, 65_536]
+            .map(|len| vec![b'4'; len])
+            .into();
+        let frames: Vec<Shared> = texts.iter().map(|text| frame_of(text)).collect();
+        let together = Shared::concat(&frames);
+        let found: Vec<_> = Texts(&together).map(<[u8]>::to_vec).collect();
+        assert_eq!(found, texts);
+        assert_eq!(Texts(&[]).count(), 0);
+    }
+}

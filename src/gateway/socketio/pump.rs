@@ -1,0 +1,218 @@
+//! What sessions want done, done: at the end of each turn of the loop, and once it is due.
+
+use std::time::Duration;
+
+use super::messages::{Outbox, fail};
+use super::session::{Session, Upper, transport_name};
+use super::sessions::with;
+use super::{connect, reply};
+use crate::gateway::ask::{Act, Described, Gathered, Purpose};
+use crate::gateway::json::Refusal;
+use crate::gateway::session::GatewaySession;
+use crate::gateway::shard::Shard;
+use crate::id::ConnKey;
+use crate::reactor::{Engine, Tick, Transport};
+use crate::socketio::Moment;
+use crate::socketio::engine::Output;
+
+/// Does what is due and what is wanted. Called before what goes out to many, and after it.
+pub(in crate::gateway) fn pump<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
+    let is_empty = engine.is_empty();
+    let now = engine.now();
+    let shard = engine.shard();
+    if shard.socketio.len() == 0 {
+        return;
+    }
+    let at = shard.moment();
+    while let Some(key) = shard.socketio.next_due(at) {
+        with(shard, key, |session, shard| {
+            session.pass_time(key, shard, at, now);
+        });
+    }
+    if is_empty && shard.node.is_draining() {
+        // Nobody comes for them any more.
+        for key in shard.socketio.keys() {
+            with(shard, key, |session, _| session.engine.abort());
+        }
+    }
+    if !shard.is_congested() {
+        for connection in shard.socketio.take_busy(at) {
+            engine.visit(connection, |session, cx| session.on_post_goes_on(cx));
+            engine.resume(connection);
+        }
+    }
+    while let Some(key) = engine.shard().socketio.next_dirty() {
+        while let Some(output) = next_output(engine.shard(), key) {
+            act(engine, key, output);
+        }
+    }
+    ask_for_turn(engine);
+}
+
+fn next_output(shard: &mut Shard, key: ConnKey) -> Option<Output> {
+    with(shard, key, |session, _| session.engine.poll_output()).flatten()
+}
+
+fn act<T: Transport>(engine: &mut Engine<GatewaySession, T>, key: ConnKey, output: Output) {
+    match output {
+        Output::Poll(body) => {
+            let polled = with(engine.shard(), key, |session, _| session.poll.take());
+            if let Some(connection) = polled.flatten() {
+                engine.visit(connection, |session, cx| session.on_polled(&body, cx));
+                // Further requests may lie behind the one that is answered.
+                engine.resume(connection);
+            }
+        }
+        Output::Send(websocket, frames) => {
+            let session = engine.shard().socketio.get(key);
+            let connection = session.and_then(|session| session.connection_of(websocket));
+            if let Some(connection) = connection {
+                engine.visit(connection, |session, cx| session.on_frames(&frames, cx));
+            }
+        }
+        Output::Close(websocket) => {
+            let connection = with(engine.shard(), key, |session, _| {
+                let connection = session.connection_of(websocket);
+                session.carriers.retain(|(id, _)| *id != websocket);
+                connection
+            });
+            if let Some(connection) = connection.flatten() {
+                engine.visit(connection, GatewaySession::on_carried_no_more);
+            }
+        }
+        Output::Ended(end) => {
+            let shard = engine.shard();
+            let id = shard.id(key);
+            if let Some(session) = shard.socketio.remove(key) {
+                let transport = transport_name(session.engine.transport());
+                let client = session.client;
+                log::info!("{id} closed: address={client} transport={transport} {end}");
+                session.bury(shard);
+            }
+        }
+    }
+}
+
+/// Has the next turn come in time for what is due.
+fn ask_for_turn<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
+    let now = engine.now();
+    let shard = engine.shard();
+    let Some(due) = shard.socketio.due() else {
+        return;
+    };
+    let left = due.0.saturating_sub(shard.moment().0);
+    // A tick later than it may be, so that it has come by then.
+    let at = Tick(now.after(Duration::from_millis(left)).0.wrapping_add(1));
+    let asked = shard
+        .socketio
+        .turn_at
+        .filter(|asked| !asked.is_reached(now));
+    if asked.is_none_or(|asked| !asked.is_reached(at)) {
+        shard.socketio.turn_at = Some(at);
+        engine.turn_again_in(Tick(at.0.wrapping_sub(now.0)));
+    }
+}
+
+impl Session {
+    /// Does what is due.
+    fn pass_time(&mut self, key: ConnKey, shard: &mut Shard, at: Moment, now: Tick) {
+        self.engine
+            .handle_timeout(at, &shard.config.socketio.engine);
+        if let Upper::Sockets(sockets) = &mut self.upper {
+            while sockets.poll_expired(at).is_some() {}
+            if let Err(violation) = sockets.handle_timeout(at) {
+                fail(self, key, shard, violation);
+            }
+        }
+        if self.greetings.is_some() {
+            let mut out = Outbox::new(shard);
+            self.greet(at, &mut out);
+            self.send(&mut out, shard);
+            out.give_back(shard);
+        }
+        if self
+            .token_at
+            .is_some_and(|token_at| token_at.is_reached(at))
+            && let Some(mut bearer) = self.bearer.take()
+        {
+            self.token_at = None;
+            if bearer.is_over(now) {
+                let mut out = Outbox::new(shard);
+                reply::refused(
+                    &Refusal::Token(crate::auth::token::TokenError::Expired),
+                    &mut out,
+                );
+                self.dismiss(shard, out);
+            } else {
+                self.show(bearer, at, now);
+            }
+        }
+    }
+
+    /// Sends a client away for good, behind what is in `out`.
+    fn dismiss(&mut self, shard: &mut Shard, mut out: Outbox) {
+        connect::put_out(self, shard, &mut out);
+        self.send(&mut out, shard);
+        out.give_back(shard);
+        self.upper = Upper::Over;
+        self.engine.close(shard.moment());
+    }
+}
+
+/// What a session asked for is known.
+pub(in crate::gateway) fn tell(
+    shard: &mut Shard,
+    key: ConnKey,
+    purpose: &Purpose,
+    gathered: &Gathered,
+) {
+    with(shard, key, |session, shard| {
+        let mut out = Outbox::new(shard);
+        match purpose {
+            Purpose::Presence { room, id } => {
+                reply::presence(room, id.as_deref(), gathered, &mut out);
+            }
+            Purpose::Delivered { id } => reply::delivered(id, gathered, &mut out),
+            Purpose::Reply(said) => reply::answer(said, &mut out),
+            // What back ends ask for goes to the connection of their request.
+            _ => {}
+        }
+        session.send(&mut out, shard);
+        out.give_back(shard);
+    });
+}
+
+/// Does what the API asks for; whether that concerned this session.
+pub(in crate::gateway) fn obey(shard: &mut Shard, key: ConnKey, act: &Act, now: Tick) -> bool {
+    let obeyed = with(shard, key, |session, shard| match (act, &session.json) {
+        (Act::Join(room), Some(json)) => {
+            let joined = json.join(room, shard);
+            if let Some(limit) = joined.as_ref().err().and_then(Refusal::limit) {
+                let id = shard.id(key);
+                shard.node.tally.reached(limit, 1, now, &id);
+            }
+            joined.is_ok()
+        }
+        (Act::Leave(room), Some(json)) => {
+            let peer = json.peer();
+            shard.hub.leave(peer, crate::hub::Kind::Room, room)
+        }
+        (Act::Disconnect(..), _) if !matches!(session.upper, Upper::Over) => {
+            let out = Outbox::new(shard);
+            session.dismiss(shard, out);
+            true
+        }
+        _ => false,
+    });
+    obeyed.unwrap_or(false)
+}
+
+/// The session, as the API tells it.
+pub(in crate::gateway) fn described(shard: &Shard, key: ConnKey) -> Option<Described> {
+    let session = shard.socketio.get(key)?;
+    Some(Described {
+        connection_id: shard.node.shown(shard.id(key)),
+        address: session.client.to_string(),
+        rooms: connect::rooms(session, shard),
+    })
+}

@@ -1,0 +1,530 @@
+//! A session: what it is made of, and what requests and WebSockets bring to it.
+
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+
+use super::conformance::Greetings;
+use super::messages::{Outbox, on_message};
+use super::sessions::with;
+use super::sid::{self, Secret, Sid};
+use crate::gateway::address::AddressRefusal;
+use crate::gateway::bearer::Bearer;
+use crate::gateway::client::ClientAddress;
+use crate::gateway::config::{EndpointKind, GatewayConfig};
+use crate::gateway::json::JsonEndpoint;
+use crate::gateway::rate::{Meter, RatePolicy};
+use crate::gateway::shard::Shard;
+use crate::gateway::tally::Limit;
+use crate::id::ConnKey;
+use crate::limits::ENGINE_POST_MESSAGES_MAX;
+use crate::reactor::Tick;
+use crate::socketio::Moment;
+use crate::socketio::engine::handshake::{Refusal, Transport};
+use crate::socketio::engine::packet::Message;
+use crate::socketio::engine::payload::Packets;
+use crate::socketio::engine::{self, Incoming, WebSocketId};
+use crate::socketio::socket::Sockets;
+use crate::websocket::protocol::MessageKind;
+
+/// What the messages of a session are for.
+#[derive(Debug)]
+pub(super) enum Upper {
+    /// They go back.
+    Echo,
+    /// They are packets of a Socket.IO client.
+    Sockets(Sockets),
+    /// Nothing any more.
+    Over,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(in crate::gateway) struct Session {
+    pub(super) secret: Secret,
+    pub(super) engine: engine::Session,
+    pub(super) upper: Upper,
+    pub(super) kind: EndpointKind,
+    pub(super) client: ClientAddress,
+    /// The address that it is counted under.
+    counted: Option<IpAddr>,
+    pub(super) bearer: Option<Box<Bearer>>,
+    /// When the end of the token is to be looked at.
+    pub(super) token_at: Option<Moment>,
+    /// Who it is among users and rooms, while it is in the main namespace.
+    pub(super) json: Option<JsonEndpoint>,
+    /// The connection whose GET waits.
+    pub(super) poll: Option<ConnKey>,
+    /// The connections of its WebSockets.
+    pub(super) carriers: SmallVec<[(WebSocketId, ConnKey); 1]>,
+    /// What it is to be told of itself, for the conformance suite.
+    pub(super) greetings: Option<Box<Greetings>>,
+    /// What its POSTs may bring, where that is limited.
+    meter: Option<Box<Meter>>,
+    /// The one entry among the timers that counts.
+    pub(super) timer: Option<Moment>,
+    /// Whether it is on the list of those that want something done.
+    pub(super) is_dirty: bool,
+    /// Whether a WebSocket carried it when that was last counted.
+    is_counted_as_websocket: bool,
+    /// Bytes of it that are on the account of what waits for peers.
+    accounted: usize,
+}
+
+/// What a session begins with.
+#[derive(Debug)]
+pub(in crate::gateway) struct Opening<'o> {
+    pub(in crate::gateway) transport: Transport,
+    /// Of the request that opens it.
+    pub(in crate::gateway) connection: ConnKey,
+    pub(in crate::gateway) kind: EndpointKind,
+    pub(in crate::gateway) client: ClientAddress,
+    pub(in crate::gateway) bearer: Option<Box<Bearer>>,
+    /// What a proxy has chosen this node by.
+    pub(in crate::gateway) route: Option<&'o str>,
+}
+
+/// A WebSocket of a session, as its connection knows it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gateway) struct Carrier {
+    pub(in crate::gateway) session: ConnKey,
+    id: WebSocketId,
+}
+
+/// Where the session of a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum Place {
+    Here(ConnKey),
+    /// At another worker.
+    At(usize),
+    Nowhere,
+}
+
+/// How far a POST has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum PostState {
+    Done,
+    /// It may go on then.
+    Later(Moment),
+}
+
+/// Why there is not one more session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum Full {
+    /// The process has all that it may have.
+    Process,
+    /// The address has.
+    Address(AddressRefusal),
+}
+
+impl Session {
+    /// Begins one; gives its key, and its WebSocket where one opens it.
+    pub(in crate::gateway) fn open(
+        shard: &mut Shard,
+        opening: Opening<'_>,
+        now: Tick,
+    ) -> Result<Carrier, Full> {
+        let counted = admit(shard, opening.client.ip, now)?;
+        let at = shard.moment();
+        let sid = Sid {
+            secret: sid::secret(),
+            worker: shard.worker as u16,
+            place: shard.socketio.vacant_place(),
+        };
+        let name = shard.node.session_names.write(&sid, opening.route);
+        let config = &shard.config.socketio;
+        let (engine, id) = engine::Session::open(&name, opening.transport, at, &config.engine);
+        let upper = match opening.kind {
+            EndpointKind::EngineIoEcho => Upper::Echo,
+            _ => Upper::Sockets(Sockets::new(at, &config.sockets)),
+        };
+        let mut session = Box::new(Self {
+            secret: sid.secret,
+            engine,
+            upper,
+            kind: opening.kind,
+            client: opening.client,
+            counted,
+            bearer: None,
+            token_at: None,
+            json: None,
+            poll: None,
+            carriers: SmallVec::new(),
+            greetings: None,
+            meter: None,
+            timer: None,
+            is_dirty: false,
+            is_counted_as_websocket: opening.transport == Transport::WebSocket,
+            accounted: 0,
+        });
+        if let Some(bearer) = opening.bearer {
+            session.show(bearer, at, now);
+        }
+        match opening.transport {
+            Transport::Polling => session.poll = Some(opening.connection),
+            Transport::WebSocket => session.carriers.push((id, opening.connection)),
+        }
+        shard.node.opened(opening.kind);
+        shard.node.count_polling(opening.transport, 1);
+        shard.meters.count_opened(opening.kind);
+        let client = opening.client;
+        let key = shard.socketio.insert(session);
+        log::info!(
+            "{} opened: address={client} transport={}",
+            shard.id(key),
+            transport_name(opening.transport)
+        );
+        // Its first packet waits.
+        with(shard, key, |_, _| ());
+        Ok(Carrier { session: key, id })
+    }
+
+    /// Where the session of that name is.
+    pub(in crate::gateway) fn find(shard: &Shard, name: &str) -> Place {
+        match shard.node.session_names.read(name) {
+            Some(sid) if usize::from(sid.worker) != shard.worker => {
+                Place::At(usize::from(sid.worker))
+            }
+            Some(sid) => shard
+                .socketio
+                .find(&sid)
+                .map_or(Place::Nowhere, Place::Here),
+            None => Place::Nowhere,
+        }
+    }
+
+    /// A GET that waits.
+    pub(in crate::gateway) fn poll(
+        shard: &mut Shard,
+        key: ConnKey,
+        connection: ConnKey,
+    ) -> Result<(), Refusal> {
+        let polled = with(shard, key, |session, shard| {
+            let at = shard.moment();
+            session
+                .engine
+                .handle_poll(at, &shard.config.socketio.engine)?;
+            session.poll = Some(connection);
+            Ok(())
+        });
+        polled.unwrap_or(Err(Refusal::UnknownSession))
+    }
+
+    /// The connection of a GET that waited was lost.
+    pub(in crate::gateway) fn poll_lost(shard: &mut Shard, key: ConnKey, connection: ConnKey) {
+        with(shard, key, |session, _| {
+            if session.poll == Some(connection) {
+                session.poll = None;
+                session.engine.handle_poll_lost();
+            }
+        });
+    }
+
+    /// The head of a POST.
+    pub(in crate::gateway) fn begin_post(
+        shard: &mut Shard,
+        key: ConnKey,
+        is_binary: bool,
+    ) -> Result<(), Refusal> {
+        let begun = with(shard, key, |session, shard| {
+            let at = shard.moment();
+            let config = &shard.config.socketio.engine;
+            session.engine.begin_post(is_binary, at, config)
+        });
+        begun.unwrap_or(Err(Refusal::UnknownSession))
+    }
+
+    /// The body of a POST that has begun was refused, or did not come whole.
+    pub(in crate::gateway) fn drop_post(shard: &mut Shard, key: ConnKey, is_lost: bool) {
+        with(shard, key, |session, _| {
+            if is_lost {
+                session.engine.handle_post_lost();
+            } else {
+                session.engine.refuse_post();
+            }
+        });
+    }
+
+    /// The body of a POST that has begun, from `done` on; how far it comes in this turn is told in `done`.
+    pub(in crate::gateway) fn post(
+        shard: &mut Shard,
+        key: ConnKey,
+        body: &[u8],
+        done: &mut usize,
+        now: Tick,
+    ) -> Result<PostState, Refusal> {
+        let posted = with(shard, key, |session, shard| {
+            session.read_post(key, shard, body, done, now)
+        });
+        posted.unwrap_or(Err(Refusal::UnknownSession))
+    }
+
+    fn read_post(
+        &mut self,
+        key: ConnKey,
+        shard: &mut Shard,
+        body: &[u8],
+        done: &mut usize,
+        now: Tick,
+    ) -> Result<PostState, Refusal> {
+        let config = std::sync::Arc::clone(&shard.config);
+        let bytes_max = config.socketio.engine.payload_bytes_max;
+        let Ok(mut packets) = Packets::new(&body[*done..], bytes_max) else {
+            self.engine.handle_bad_post();
+            return Err(Refusal::BadRequest);
+        };
+        let mut out = Outbox::new(shard);
+        let at = shard.moment();
+        let mut result = Ok(PostState::Done);
+        for count in 0.. {
+            // A rest of no bytes may still be a packet, which is then refused.
+            if packets.rest_bytes() > 0 {
+                match self.pace(count, &config, at, now, shard) {
+                    Ok(None) => {}
+                    Ok(Some(later)) => {
+                        *done = body.len() - packets.rest_bytes();
+                        result = Ok(PostState::Later(later));
+                        break;
+                    }
+                    Err(refusal) => {
+                        self.engine.fail();
+                        let id = shard.id(key);
+                        let tally = &shard.node.tally;
+                        tally.reached(Limit::ConnectionRate, 1, now, &id);
+                        result = Err(refusal);
+                        break;
+                    }
+                }
+            }
+            match self
+                .engine
+                .receive_post(&mut packets, at, &config.socketio.engine)
+            {
+                Ok(Some(message)) => {
+                    self.count(&message);
+                    shard.meters.messages_received.add(1);
+                    on_message(self, key, shard, now, &message, &mut out);
+                    self.send(&mut out, shard);
+                }
+                Ok(None) => break,
+                Err(refusal) => {
+                    result = Err(refusal);
+                    break;
+                }
+            }
+        }
+        out.give_back(shard);
+        result
+    }
+
+    /// Whether the next message of a POST may be read: when, where not now.
+    fn pace(
+        &mut self,
+        count: usize,
+        config: &GatewayConfig,
+        at: Moment,
+        now: Tick,
+        shard: &Shard,
+    ) -> Result<Option<Moment>, Refusal> {
+        if count >= ENGINE_POST_MESSAGES_MAX || shard.is_congested() {
+            return Ok(Some(at));
+        }
+        if !config.rate.is_on() {
+            return Ok(None);
+        }
+        let meter = self
+            .meter
+            .get_or_insert_with(|| Box::new(Meter::new(&config.rate, now)));
+        meter.refill(&config.rate, now);
+        if !meter.is_spent(&config.rate) {
+            return Ok(None);
+        }
+        match config.rate.policy {
+            RatePolicy::Close => Err(Refusal::BadRequest),
+            RatePolicy::Throttle => {
+                let wait = meter.wait(&config.rate).as_millis();
+                Ok(Some(at.after(u32::try_from(wait).unwrap_or(u32::MAX))))
+            }
+        }
+    }
+
+    fn count(&mut self, message: &Message<'_>) {
+        if let Some(meter) = &mut self.meter {
+            meter.spend_message();
+            meter.spend_bytes(match message {
+                Message::Text(text) => text.len(),
+                Message::Binary(bytes) => bytes.len(),
+            });
+        }
+    }
+
+    /// A WebSocket that would carry a session which has begun with long-polling.
+    pub(in crate::gateway) fn upgrade(
+        shard: &mut Shard,
+        key: ConnKey,
+        connection: ConnKey,
+    ) -> Result<Carrier, Refusal> {
+        let upgraded = with(shard, key, |session, shard| {
+            let at = shard.moment();
+            let config = &shard.config.socketio.engine;
+            let id = session.engine.handle_websocket(at, config)?;
+            session.carriers.push((id, connection));
+            Ok(Carrier { session: key, id })
+        });
+        upgraded.unwrap_or(Err(Refusal::UnknownSession))
+    }
+
+    /// A message of a WebSocket. What is said to it is in `out` where it may be written at once, and waits in the session where not.
+    pub(in crate::gateway) fn receive(
+        shard: &mut Shard,
+        carrier: Carrier,
+        kind: MessageKind,
+        payload: &[u8],
+        now: Tick,
+        out: &mut Outbox,
+    ) {
+        let incoming = match kind {
+            MessageKind::Text => match simdutf8::basic::from_utf8(payload) {
+                Ok(text) => Incoming::Text(text),
+                Err(_) => return,
+            },
+            MessageKind::Binary => Incoming::Binary(payload),
+        };
+        let key = carrier.session;
+        with(shard, key, |session, shard| {
+            let at = shard.moment();
+            let config = std::sync::Arc::clone(&shard.config);
+            let message =
+                session
+                    .engine
+                    .receive_websocket(carrier.id, incoming, at, &config.socketio.engine);
+            session.count_transport(shard);
+            let Some(message) = message else {
+                return;
+            };
+            shard.meters.messages_received.add(1);
+            on_message(session, key, shard, now, &message, out);
+            if session.engine.websocket() == Some(carrier.id) {
+                shard.meters.messages_sent.add(out.len() as u64);
+            } else {
+                session.send(out, shard);
+            }
+        });
+    }
+
+    /// A WebSocket has ended.
+    pub(in crate::gateway) fn websocket_lost(shard: &mut Shard, carrier: Carrier) {
+        with(shard, carrier.session, |session, _| {
+            session.carriers.retain(|(id, _)| *id != carrier.id);
+            session.engine.handle_websocket_lost(carrier.id);
+        });
+    }
+
+    /// The server goes away: the session ends, and its client may go on elsewhere.
+    pub(in crate::gateway) fn leave(shard: &mut Shard, key: ConnKey) {
+        with(shard, key, |session, shard| {
+            session.engine.close(shard.moment());
+        });
+    }
+
+    /// Sends what is in `out`, and empties it.
+    pub(super) fn send(&mut self, out: &mut Outbox, shard: &Shard) {
+        let config = &shard.config.socketio.engine;
+        for (kind, message) in out.messages() {
+            shard.meters.messages_sent.add(1);
+            // What cannot be sent ends the session, or comes to one that is over.
+            let _ = match kind {
+                MessageKind::Text => self.engine.send_text(&message[1..], config),
+                MessageKind::Binary => self.engine.send_binary(message, config),
+            };
+        }
+        out.clear();
+    }
+
+    /// The connection of a WebSocket.
+    pub(super) fn connection_of(&self, websocket: WebSocketId) -> Option<ConnKey> {
+        let mut carriers = self.carriers.iter();
+        let carrier = carriers.find(|(id, _)| *id == websocket)?;
+        Some(carrier.1)
+    }
+
+    /// The client has shown a token.
+    pub(super) fn show(&mut self, bearer: Box<Bearer>, at: Moment, now: Tick) {
+        self.token_at = Some(at.after(bearer.look_at().since(now).as_millis() as u32));
+        self.bearer = Some(bearer);
+    }
+
+    /// When it is to be looked at without anything arriving.
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        let engine = self.engine.next_deadline()?;
+        let upper = match &self.upper {
+            Upper::Sockets(sockets) => sockets.next_deadline(),
+            Upper::Echo | Upper::Over => None,
+        };
+        [upper, self.token_at, self.greets_at()]
+            .into_iter()
+            .flatten()
+            .fold(Some(engine), |first, next| first.map(|at| at.min(next)))
+    }
+
+    /// Counts a change from one transport to the other.
+    fn count_transport(&mut self, shard: &Shard) {
+        if !self.is_counted_as_websocket && self.engine.transport() == Transport::WebSocket {
+            self.is_counted_as_websocket = true;
+            shard.node.count_polling(Transport::Polling, -1);
+            shard.meters.socketio_upgrades.add(1);
+        }
+    }
+
+    /// Puts what waits in it on the account of what waits for peers.
+    pub(super) fn settle_account(&mut self, shard: &Shard) {
+        let bytes = self.engine.queued_bytes();
+        let account = shard.node.account();
+        if bytes > self.accounted {
+            account.add(bytes - self.accounted);
+        } else {
+            account.take(self.accounted - bytes);
+        }
+        self.accounted = bytes;
+    }
+
+    /// It is over, and nobody knows it any more.
+    pub(super) fn bury(mut self: Box<Self>, shard: &mut Shard) {
+        if let Some(json) = self.json.take() {
+            shard.hub.remove(json.peer());
+        }
+        if let Some(address) = self.counted {
+            shard.node.admission.leave_session(address);
+        }
+        if !self.is_counted_as_websocket {
+            shard.node.count_polling(Transport::Polling, -1);
+        }
+        shard.node.account().take(self.accounted);
+        shard.node.closed(self.kind);
+    }
+}
+
+/// Whether there may be one more session; gives the address that it is counted under.
+fn admit(shard: &Shard, address: IpAddr, now: Tick) -> Result<Option<IpAddr>, Full> {
+    let node = &shard.node;
+    if node.sessions() as usize >= node.admission.connections_max() {
+        node.tally.reached(Limit::Connections, 1, now, &address);
+        return Err(Full::Process);
+    }
+    match node.admission.enter_session(address, now) {
+        Ok(true) => Ok(Some(address)),
+        Ok(false) => Ok(None),
+        Err(refusal) => {
+            node.tally
+                .reached(Limit::AddressConnections, 1, now, &address);
+            Err(Full::Address(refusal))
+        }
+    }
+}
+
+pub(super) fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Polling => "polling",
+        Transport::WebSocket => "websocket",
+    }
+}

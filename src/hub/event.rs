@@ -1,0 +1,111 @@
+//! A message of the gateway protocol as Socket.IO has it: an event in the main namespace.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::socketio::engine::packet::MESSAGE;
+use crate::socketio::packet::{MAIN_NAMESPACE, is_reserved, put_event};
+
+/// What decides how a message is told. The rest of it goes along as it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'m> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'m, str>,
+    #[serde(borrow)]
+    event: Option<Cow<'m, str>>,
+    #[serde(borrow)]
+    data: Option<&'m RawValue>,
+    #[serde(borrow)]
+    message: Option<&'m RawValue>,
+    #[serde(borrow)]
+    text: Option<&'m RawValue>,
+    #[serde(borrow)]
+    from_user_id: Option<&'m RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'m RawValue>,
+}
+
+/// The text of the Engine.IO message that says what `message` does: an event with its data; a chat text as `message` with
+/// who sent it; anything else under its type. `None` where it is no message of the protocol.
+pub fn event(message: &[u8]) -> Option<Vec<u8>> {
+    let text = str::from_utf8(message).ok()?;
+    let fields: Fields<'_> = serde_json::from_str(text).ok()?;
+    let mut out = vec![MESSAGE];
+    match (&*fields.kind, &fields.event, fields.data) {
+        ("message" | "broadcast", Some(event), Some(data)) if !is_reserved(event) => {
+            put(event, data.get(), &mut out);
+        }
+        ("chat", ..) => put("message", &chat(&fields), &mut out),
+        (kind, ..) => match fields.message {
+            Some(message) if !is_reserved(kind) => put(kind, message.get(), &mut out),
+            _ if !is_reserved(kind) => put(kind, text, &mut out),
+            // Nobody can hear an event of that name: it comes as a whole.
+            _ => put("message", text, &mut out),
+        },
+    }
+    Some(out)
+}
+
+fn put(event: &str, data: &str, out: &mut Vec<u8>) {
+    put_event(MAIN_NAMESPACE, None, event, data, None, out);
+}
+
+/// `{"sender":…,"content":…,"timestamp":…}`.
+fn chat(fields: &Fields<'_>) -> String {
+    let or_null = |value: Option<&RawValue>| value.map_or("null", RawValue::get).to_owned();
+    format!(
+        "{{\"sender\":{},\"content\":{},\"timestamp\":{}}}",
+        or_null(fields.from_user_id),
+        or_null(fields.text),
+        or_null(fields.timestamp)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_each_type_are_events() {
+        for (message, expected) in [
+            (
+                r#"{"type":"message","room":"r","event":"news","data":{"a":[1]},"timestamp":"t"}"#,
+                r#"42["news",{"a":[1]}]"#,
+            ),
+            (
+                r#"{"type":"broadcast","event":"n\"","data":null,"timestamp":"t"}"#,
+                r#"42["n\"",null]"#,
+            ),
+            (
+                r#"{"type":"chat","fromUserId":"a","text":"hi","timestamp":"t"}"#,
+                r#"42["message",{"sender":"a","content":"hi","timestamp":"t"}]"#,
+            ),
+            (
+                r#"{"type":"alert","message":"fire","timestamp":"t"}"#,
+                r#"42["alert","fire"]"#,
+            ),
+            (
+                r#"{"type":"notification","fromUserId":"a","action":"x","data":1,"timestamp":"t"}"#,
+                r#"42["notification",{"type":"notification","fromUserId":"a","action":"x","data":1,"timestamp":"t"}]"#,
+            ),
+            (r#"{"type":"gap"}"#, r#"42["gap",{"type":"gap"}]"#),
+            (
+                r#"{"type":"message","event":"disconnect","data":1}"#,
+                r#"42["message",{"type":"message","event":"disconnect","data":1}]"#,
+            ),
+            (
+                r#"{"type":"connect","message":1}"#,
+                r#"42["message",{"type":"connect","message":1}]"#,
+            ),
+        ] {
+            let event = event(message.as_bytes()).expect("an event");
+            assert_eq!(String::from_utf8(event).expect("text"), expected);
+        }
+        for message in [&b"{}"[..], b"[]", b"{\"type\":1}", b"\xff", b"x"] {
+            assert_eq!(event(message), None);
+        }
+    }
+}
