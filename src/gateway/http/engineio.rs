@@ -26,6 +26,8 @@ use crate::websocket::protocol::{Input, Protocol, Role};
 
 /// What a proxy tells that has chosen this node by it, so that requests for the session come here too.
 const ROUTE_HEADER: &str = "x-tidegate-route";
+/// The packet that says nothing.
+const NOOP: &[u8] = b"6";
 const METHODS: &str = "GET, POST, OPTIONS";
 
 /// A GET that waits for packets.
@@ -87,12 +89,22 @@ pub(super) fn answer(
             return Outcome::Move(worker);
         }
         Place::At(_) => return busy(&form, cx),
+        Place::Parted(sid) => {
+            let is_last_poll =
+                matches!(wanted, Request::Poll(_)) && Session::last_poll(cx.shard, &sid);
+            return if is_last_poll {
+                write(200, TEXT, NOOP, &form, cx)
+            } else {
+                refuse_request(Refusal::UnknownSession, &form, cx)
+            };
+        }
         Place::Nowhere => return refuse_request(Refusal::UnknownSession, &form, cx),
     };
     entry.hand_overs = 0;
     match wanted {
         Request::Poll(_) => match Session::poll(cx.shard, session, cx.key) {
-            Ok(()) => wait(session, form, cx),
+            Ok(true) => wait(session, form, cx),
+            Ok(false) => write(200, TEXT, NOOP, &form, cx),
             Err(refusal) => refuse_request(refusal, &form, cx),
         },
         Request::Post(_) => begin_post(request, session, framing, has_body_begun, form, cx),

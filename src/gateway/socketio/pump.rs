@@ -56,7 +56,10 @@ fn next_output(shard: &mut Shard, key: ConnKey) -> Option<Output> {
 fn act<T: Transport>(engine: &mut Engine<GatewaySession, T>, key: ConnKey, output: Output) {
     match output {
         Output::Poll(body) => {
-            let polled = with(engine.shard(), key, |session, _| session.poll.take());
+            let polled = with(engine.shard(), key, |session, _| {
+                session.has_last_poll = session.engine.end().is_some();
+                session.poll.take()
+            });
             if let Some(connection) = polled.flatten() {
                 engine.visit(connection, |session, cx| session.on_polled(&body, cx));
                 // Further requests may lie behind the one that is answered.
@@ -86,6 +89,10 @@ fn act<T: Transport>(engine: &mut Engine<GatewaySession, T>, key: ConnKey, outpu
             if let Some(session) = shard.socketio.remove(key) {
                 let transport = transport_name(session.engine.transport());
                 let client = session.client;
+                if session.owes_last_poll() {
+                    let at = shard.moment();
+                    shard.socketio.part(session.secret, at);
+                }
                 log::info!("{id} closed: address={client} transport={transport} {end}");
                 session.bury(shard);
             }

@@ -23,7 +23,7 @@ use crate::socketio::Moment;
 use crate::socketio::engine::handshake::{Refusal, Transport};
 use crate::socketio::engine::packet::Message;
 use crate::socketio::engine::payload::Packets;
-use crate::socketio::engine::{self, Incoming, WebSocketId};
+use crate::socketio::engine::{self, End, Incoming, WebSocketId};
 use crate::socketio::socket::Sockets;
 use crate::websocket::protocol::MessageKind;
 
@@ -55,6 +55,8 @@ pub(in crate::gateway) struct Session {
     pub(super) json: Option<JsonEndpoint>,
     /// The connection whose GET waits.
     pub(super) poll: Option<ConnKey>,
+    /// Whether a GET was answered after its end.
+    pub(super) has_last_poll: bool,
     /// The connections of its WebSockets.
     pub(super) carriers: SmallVec<[(WebSocketId, ConnKey); 1]>,
     /// What it is to be told of itself, for the conformance suite.
@@ -97,6 +99,8 @@ pub(in crate::gateway) enum Place {
     Here(ConnKey),
     /// At another worker.
     At(usize),
+    /// Its client has closed it just now: a GET that was sent before, and came by another way, may be answered.
+    Parted(Sid),
     Nowhere,
 }
 
@@ -149,6 +153,7 @@ impl Session {
             token_at: None,
             json: None,
             poll: None,
+            has_last_poll: false,
             carriers: SmallVec::new(),
             greetings: None,
             meter: None,
@@ -185,29 +190,48 @@ impl Session {
             Some(sid) if usize::from(sid.worker) != shard.worker => {
                 Place::At(usize::from(sid.worker))
             }
-            Some(sid) => shard
-                .socketio
-                .find(&sid)
-                .map_or(Place::Nowhere, Place::Here),
+            Some(sid) => match shard.socketio.find(&sid) {
+                Some(key) => Place::Here(key),
+                None if shard.socketio.has_parted(&sid) => Place::Parted(sid),
+                None => Place::Nowhere,
+            },
             None => Place::Nowhere,
         }
     }
 
-    /// A GET that waits.
+    /// A GET that waits; whether it does, or may be answered by a noop because the client has closed the session meanwhile.
     pub(in crate::gateway) fn poll(
         shard: &mut Shard,
         key: ConnKey,
         connection: ConnKey,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let polled = with(shard, key, |session, shard| {
             let at = shard.moment();
-            session
-                .engine
-                .handle_poll(at, &shard.config.socketio.engine)?;
-            session.poll = Some(connection);
-            Ok(())
+            let config = &shard.config.socketio.engine;
+            match session.engine.handle_poll(at, config) {
+                Ok(()) => session.poll = Some(connection),
+                Err(_) if session.owes_last_poll() => {
+                    session.has_last_poll = true;
+                    return Ok(false);
+                }
+                Err(refusal) => return Err(refusal),
+            }
+            Ok(true)
         });
         polled.unwrap_or(Err(Refusal::UnknownSession))
+    }
+
+    /// A GET for a session that its client has closed just now; whether it may be answered by a noop.
+    pub(in crate::gateway) fn last_poll(shard: &mut Shard, sid: &Sid) -> bool {
+        let at = shard.moment();
+        shard.socketio.take_parted(sid, at)
+    }
+
+    /// Whether its client has closed it, and a GET of the client's may be under way.
+    pub(super) fn owes_last_poll(&self) -> bool {
+        self.engine.end() == Some(End::ClientClose)
+            && self.engine.transport() == Transport::Polling
+            && !self.has_last_poll
     }
 
     /// The connection of a GET that waited was lost.

@@ -1,16 +1,21 @@
 //! The sessions of one worker: where they are, which have something to do, and which will.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use slab::Slab;
 
 use super::session::Session;
-use super::sid::{self, Sid};
+use super::sid::{self, Secret, Sid};
 use crate::gateway::shard::Shard;
 use crate::id::ConnKey;
 use crate::reactor::Tick;
 use crate::socketio::Moment;
+
+/// A GET may be on its way from another worker for so long, milliseconds.
+const PARTED_MS: u32 = 1_000;
+/// Sessions whose GET may be; the oldest are forgotten beyond it.
+const PARTED_MAX: usize = 256;
 
 /// In the place of a key: that it is a session's, and no connection's.
 const SESSION: u32 = 1 << 31;
@@ -41,6 +46,8 @@ pub(in crate::gateway) struct Sessions {
     timers: BinaryHeap<Timer>,
     /// Connections with a POST whose messages are not all read, and when they may go on.
     busy: Vec<(ConnKey, Moment)>,
+    /// Sessions that their clients have closed while a GET of theirs may have been under way to another worker.
+    parted: VecDeque<(Secret, Moment)>,
     /// The turn that was asked for.
     pub(super) turn_at: Option<Tick>,
 }
@@ -77,6 +84,31 @@ impl Sessions {
             index: sid.place | SESSION,
             generation: slot.generation,
         })
+    }
+
+    /// The client of a session has closed it, and a GET of its may be on the way from another worker.
+    pub(super) fn part(&mut self, secret: Secret, at: Moment) {
+        while let Some((_, until)) = self.parted.front()
+            && (until.is_reached(at) || self.parted.len() >= PARTED_MAX)
+        {
+            self.parted.pop_front();
+        }
+        self.parted.push_back((secret, at.after(PARTED_MS)));
+    }
+
+    /// Whether a session was closed so just now.
+    pub(super) fn has_parted(&self, sid: &Sid) -> bool {
+        self.parted
+            .iter()
+            .any(|(secret, _)| sid::is_same(secret, &sid.secret))
+    }
+
+    /// The GET has come; whether it is in time.
+    pub(super) fn take_parted(&mut self, sid: &Sid, at: Moment) -> bool {
+        let is_it = |entry: &(Secret, Moment)| sid::is_same(&entry.0, &sid.secret);
+        let place = self.parted.iter().position(is_it);
+        let parted = place.and_then(|place| self.parted.remove(place));
+        parted.is_some_and(|(_, until)| !until.is_reached(at))
     }
 
     pub(super) fn get(&self, key: ConnKey) -> Option<&Session> {

@@ -22,7 +22,7 @@ pub(super) type Secret = [u8; SECRET_BYTES];
 
 /// What a name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sid {
+pub(in crate::gateway) struct Sid {
     pub(super) secret: Secret,
     pub(super) worker: u16,
     /// In the worker's list of sessions.
