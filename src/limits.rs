@@ -108,6 +108,9 @@ pub const SOCKETIO_NAMESPACES_MAX: usize = 64;
 pub const SOCKETIO_ACKS_MAX: usize = 1_024;
 /// Time that an Engine.IO session which ends in good order waits for the request that carries its last packets, milliseconds.
 pub const ENGINE_CLOSE_TIMEOUT_MS: u32 = 30_000;
+/// Packets in the answer to one GET of an Engine.IO session, unless it is the last; the others wait for the next. Clients in Python take
+/// no more.
+pub const ENGINE_PAYLOAD_PACKETS_MAX: usize = 16;
 /// Messages of one POST of an Engine.IO session that are read in one turn of the loop; the others wait for the next.
 pub const ENGINE_POST_MESSAGES_MAX: usize = 512;
 /// Packets without a message one behind the other in one POST of an Engine.IO session; beyond it the session ends.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::socketio::engine::packet::MESSAGE;
@@ -16,9 +16,9 @@ struct Fields<'m> {
     kind: Cow<'m, str>,
     #[serde(borrow)]
     event: Option<Cow<'m, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "given")]
     data: Option<&'m RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "given")]
     message: Option<&'m RawValue>,
     #[serde(borrow)]
     text: Option<&'m RawValue>,
@@ -26,6 +26,11 @@ struct Fields<'m> {
     from_user_id: Option<&'m RawValue>,
     #[serde(borrow)]
     timestamp: Option<&'m RawValue>,
+}
+
+/// A field that is there, also where it is `null`.
+fn given<'de, D: Deserializer<'de>>(field: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(field).map(Some)
 }
 
 /// The text of the Engine.IO message that says what `message` does: an event with its data; a chat text as `message` with
@@ -91,6 +96,7 @@ mod tests {
                 r#"{"type":"notification","fromUserId":"a","action":"x","data":1,"timestamp":"t"}"#,
                 r#"42["notification",{"type":"notification","fromUserId":"a","action":"x","data":1,"timestamp":"t"}]"#,
             ),
+            (r#"{"type":"alert","message":null}"#, r#"42["alert",null]"#),
             (r#"{"type":"gap"}"#, r#"42["gap",{"type":"gap"}]"#),
             (
                 r#"{"type":"message","event":"disconnect","data":1}"#,

@@ -238,7 +238,7 @@ impl World {
 
     fn open(&mut self) {
         let worker = self.dice.random_range(0..self.hubs.len());
-        let encoding = Encoding::ALL[self.dice.random_range(0..2)];
+        let encoding = Encoding::ALL[self.dice.random_range(0..Encoding::ALL.len())];
         let index = self.next_key;
         self.next_key += 1;
         let peer = self.hubs[worker].enter(key(index), encoding);
@@ -300,7 +300,7 @@ impl World {
             group,
             except: is_excepted.then_some(who),
         };
-        let one = publication(kind, &note.group.1, &number.to_string());
+        let one = publication(kind, &note.group.1, &numbered(number));
         if let Some(audience) = reach.audience {
             for other in audience.others(worker) {
                 self.mail[other].push_back((Arc::clone(&one), note.clone()));
@@ -402,7 +402,11 @@ impl Model {
         let numbers: Vec<usize> = match self.encoding {
             Encoding::Plain => texts(&Shared::concat(frames))
                 .iter()
-                .map(|text| text.parse().expect("a number"))
+                .map(|text| number_of(text, "{\"type\":\"n\",\"message\":", "}"))
+                .collect(),
+            Encoding::SocketIo => texts(&Shared::concat(frames))
+                .iter()
+                .map(|text| number_of(text, "42[\"n\",", "]"))
                 .collect(),
             Encoding::Deflated => inflated(&Shared::concat(frames)),
         };
@@ -415,6 +419,17 @@ impl Model {
             self.received.push(number);
         }
     }
+}
+
+/// A message that both protocols have a form for.
+fn numbered(number: usize) -> String {
+    format!("{{\"type\":\"n\",\"message\":{number}}}")
+}
+
+fn number_of(text: &str, before: &str, behind: &str) -> usize {
+    let number = text.strip_prefix(before).expect("the form");
+    let number = number.strip_suffix(behind).expect("the form");
+    number.parse().expect("a number")
 }
 
 fn inflated(frames: &[u8]) -> Vec<usize> {
@@ -434,7 +449,7 @@ fn inflated(frames: &[u8]) -> Vec<usize> {
                 .expect("deflated");
         }
         let text = String::from_utf8(text).expect("digits");
-        numbers.push(text.parse().expect("a number"));
+        numbers.push(number_of(&text, "{\"type\":\"n\",\"message\":", "}"));
         frames = others;
     }
     numbers

@@ -83,6 +83,7 @@ fn toml_value(setting: &Setting) -> String {
         (Key::Workers, ..) => "4".to_owned(),
         (Key::MaxConnections, ..) => "10000".to_owned(),
         (Key::AllowedOrigins, ..) => "[\"https://example.com\", \"*.example.com\"]".to_owned(),
+        (Key::SocketioNamespaces, ..) => "[\"/chat\"]".to_owned(),
         (Key::Subprotocols, ..) => "[\"chat.v2\", \"chat.v1\"]".to_owned(),
         (Key::JwtSecret, ..) => "\"at least sixteen bytes\"".to_owned(),
         (Key::JwtPublicKeyFile, ..) => "\"/etc/tidegate/tokens.pem\"".to_owned(),

@@ -103,10 +103,21 @@ fn defaults() {
         [
             ("/", EndpointKind::Gateway),
             ("/ws", EndpointKind::Echo),
-            ("/broadcast", EndpointKind::Broadcast)
+            ("/broadcast", EndpointKind::Broadcast),
+            ("/socket.io/", EndpointKind::SocketIo)
         ]
     );
     assert!(settings.subprotocols.is_empty());
+    let socketio = SocketIoSettings {
+        ping_interval: Duration::from_secs(25),
+        ping_timeout: Duration::from_secs(20),
+        upgrade_timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(45),
+        payload_bytes_max: 1_000_000,
+        namespaces: Vec::new(),
+        is_conformance: false,
+    };
+    assert_eq!(settings.socketio, socketio);
     let log = LogSettings {
         level: log::LevelFilter::Info,
         format: LogFormat::Text,
@@ -145,6 +156,7 @@ fn every_setting_comes_from_every_source() {
     let texts = |setting: &Setting| match setting.key {
         Key::TlsCert | Key::TlsKey | Key::LogDir | Key::JwtPublicKeyFile => "/x",
         Key::Subprotocols => "chat",
+        Key::SocketioNamespaces => "/chat",
         Key::JwtSecret | Key::ApiKey => "long-enough-to-be-one",
         Key::JwtAlgorithms => "HS512",
         Key::RedisUrl => "rediss://127.0.0.1:6379",
@@ -464,7 +476,7 @@ fn a_reload_tells_what_changes_now_and_what_at_the_next_start() {
             row("WORKERS", "4", "1", false),
             row(
                 "ROUTES",
-                "/=gateway,/ws=echo,/broadcast=broadcast",
+                "/=gateway,/ws=echo,/broadcast=broadcast,/socket.io/=socketio",
                 "/x=echo",
                 false
             ),

@@ -54,10 +54,37 @@ impl Queue {
         self.0.capacity()
     }
 
+    /// Takes the first packets, at most `packets_max`.
+    pub(super) fn take_some(&mut self, packets_max: usize) -> Frames {
+        let mut end = 0;
+        for frame in frames(&self.0).take(packets_max) {
+            let (Frame::Text(packet) | Frame::Binary(packet)) = frame;
+            end += 1 + LEN_BYTES + packet.len();
+        }
+        if end == self.0.len() {
+            return self.take();
+        }
+        Frames(self.0.drain(..end).collect())
+    }
+
     /// Takes all packets, and leaves the queue without a buffer.
     pub(super) fn take(&mut self) -> Frames {
         Frames(std::mem::take(&mut self.0))
     }
+}
+
+/// The packets that lie one behind the other in `rest`.
+fn frames(mut rest: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+    std::iter::from_fn(move || {
+        let (&kind, behind) = rest.split_first()?;
+        let (&len, behind) = behind.split_first_chunk::<LEN_BYTES>()?;
+        let (packet, behind) = behind.split_at(usize::from_ne_bytes(len));
+        rest = behind;
+        Some(match kind {
+            TEXT => Frame::Text(packet),
+            _ => Frame::Binary(packet),
+        })
+    })
 }
 
 /// Packets that have left the queue.
@@ -67,17 +94,7 @@ pub struct Frames(Vec<u8>);
 impl Frames {
     /// Each of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = Frame<'_>> {
-        let mut rest = &self.0[..];
-        std::iter::from_fn(move || {
-            let (&kind, behind) = rest.split_first()?;
-            let (&len, behind) = behind.split_first_chunk::<LEN_BYTES>()?;
-            let (packet, behind) = behind.split_at(usize::from_ne_bytes(len));
-            rest = behind;
-            Some(match kind {
-                TEXT => Frame::Text(packet),
-                _ => Frame::Binary(packet),
-            })
-        })
+        frames(&self.0)
     }
 
     /// All of them as one payload.

@@ -65,7 +65,7 @@ fn wrong_values_say_setting_value_source_and_what_is_allowed() {
         (
             "ROUTES",
             "/ws=shout",
-            "ROUTES = \"/ws=shout\" (environment): the endpoint \"shout\" of \"/ws\" must be gateway, echo or broadcast",
+            "ROUTES = \"/ws=shout\" (environment): the endpoint \"shout\" of \"/ws\" must be gateway, socketio, echo, broadcast or engineio-echo",
         ),
         (
             "REDIS_URL",
@@ -98,6 +98,11 @@ fn wrong_values_say_setting_value_source_and_what_is_allowed() {
             "1",
             "RATE_LIMIT_BYTES = \"1\" (environment): must be 0 (off) or a size from 1KiB to 1TiB, such as 65536, \
              64k, 1MiB or 1MB",
+        ),
+        (
+            "SOCKETIO_NAMESPACES",
+            "chat",
+            "SOCKETIO_NAMESPACES = \"chat\" (environment): \"chat\" must begin with / and hold letters, digits, - _ . and /, 128 bytes at most",
         ),
         (
             "SUBPROTOCOLS",
@@ -290,7 +295,7 @@ fn files_that_are_wrong() {
         (
             "routes = { \"/a,b\" = \"echo\" }\n",
             "ROUTES = \"{ \\\"/a,b\\\" = \\\"echo\\\" }\" (tidegate.toml): must be a comma list of \
-             `/path=endpoint`, where the endpoint is `gateway`, `echo` or `broadcast`",
+             `/path=endpoint`, where the endpoint is `gateway`, `socketio`, `echo`, `broadcast` or `engineio-echo`",
         ),
     ] {
         let error = World::new().file("tidegate.toml", toml).error();

@@ -1,6 +1,7 @@
 //! What a session wants done.
 
 use super::{End, Phase, Session, WebSocketId};
+use crate::limits::ENGINE_PAYLOAD_PACKETS_MAX;
 use crate::socketio::engine::handshake::Transport;
 use crate::socketio::engine::packet::Packet;
 use crate::socketio::engine::payload::SEPARATOR;
@@ -66,9 +67,14 @@ impl Session {
         if !self.has_poll {
             return None;
         }
+        let is_over = matches!(self.phase, Phase::Ended(_));
         // After a change of transport what waits is the WebSocket's.
         let mut body = match self.transport {
-            Transport::Polling => self.queue.take().into_payload(),
+            Transport::Polling if is_over => self.queue.take().into_payload(),
+            Transport::Polling => {
+                let packets = self.queue.take_some(ENGINE_PAYLOAD_PACKETS_MAX);
+                packets.into_payload()
+            }
             Transport::WebSocket => Vec::new(),
         };
         let last = match self.phase {

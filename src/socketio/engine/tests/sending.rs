@@ -1,6 +1,7 @@
 //! Messages both ways, the queue, and the heartbeat.
 
 use super::*;
+use crate::limits::{ENGINE_EMPTY_PACKETS_MAX, ENGINE_PAYLOAD_PACKETS_MAX};
 
 #[test]
 fn what_waits_is_fetched_once_and_in_order() {
@@ -16,6 +17,56 @@ fn what_waits_is_fetched_once_and_in_order() {
     assert_eq!(outputs(&mut session), [], "nothing is fetched twice");
     session.send_text(b"b", &CONFIG).expect("sent");
     assert_eq!(body(&mut session), "4b");
+}
+
+#[test]
+fn an_answer_has_no_more_packets_than_every_client_takes() {
+    let mut session = polling();
+    for number in 0..20 {
+        let text = number.to_string();
+        session.send_text(text.as_bytes(), &CONFIG).expect("sent");
+    }
+    session.send_binary(&[1], &CONFIG).expect("sent");
+    poll(&mut session, NOW).expect("it waits");
+    let first = body(&mut session);
+    assert_eq!(first.split('\x1e').count(), ENGINE_PAYLOAD_PACKETS_MAX);
+    poll(&mut session, NOW).expect("it waits");
+    assert_eq!(body(&mut session), "416\x1e417\x1e418\x1e419\x1ebAQ==");
+    assert_eq!(session.queue.capacity(), 0);
+    for _ in 0..20 {
+        session.send_text(b"", &CONFIG).expect("sent");
+    }
+    session.close(NOW);
+    poll(&mut session, NOW).expect("it waits");
+    let end = outputs(&mut session);
+    let [Output::Poll(last), Output::Ended(End::ServerClose)] = &end[..] else {
+        panic!("{end:?}");
+    };
+    let packets = last.split(|&byte| byte == 0x1e).count();
+    assert_eq!(packets, 21, "the last answer has all, and the close");
+}
+
+#[test]
+fn a_post_of_packets_without_messages_is_looked_at_only_so_far() {
+    let mut session = polling();
+    let noops = vec!["6"; ENGINE_EMPTY_PACKETS_MAX - 1].join("\x1e");
+    let config = Config {
+        payload_bytes_max: 10_000,
+        ..CONFIG
+    };
+    for (body, result) in [
+        (format!("{noops}\x1e4a\x1e{noops}"), Ok(None)),
+        (format!("{noops}\x1e6"), Err(Refusal::BadRequest)),
+    ] {
+        session.begin_post(false, NOW, &config).expect("begun");
+        let mut packets = Packets::new(body.as_bytes(), 10_000).expect("a payload");
+        let mut next = session.receive_post(&mut packets, NOW, &config);
+        while let Ok(Some(_)) = next {
+            next = session.receive_post(&mut packets, NOW, &config);
+        }
+        assert_eq!(next, result);
+    }
+    assert_eq!(session.end(), Some(End::Protocol));
 }
 
 #[test]
