@@ -426,6 +426,10 @@ impl Session for GatewaySession {
         }
     }
 
+    fn on_stop<T: Transport>(engine: &mut Engine<Self, T>) {
+        socketio::stop(engine);
+    }
+
     fn wants_turn(shard: &Shard) -> bool {
         shard.socketio.wants_turn()
     }

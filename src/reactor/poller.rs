@@ -152,6 +152,7 @@ impl<S: Session> Reactor<S> {
             }
             self.turn(&events);
             if self.is_over() {
+                S::on_stop(&mut self.engine);
                 return Ok(());
             }
         }

@@ -248,6 +248,11 @@ pub trait Session: Sized + fmt::Debug {
         false
     }
 
+    /// The loop ends: every connection has gone, and nobody comes any more.
+    fn on_stop<T: Transport>(engine: &mut Engine<Self, T>) {
+        let _ = engine;
+    }
+
     /// A buffer that the session sent as its own has been written.
     fn recycle(shard: &mut Self::Shard, buffer: Vec<u8>);
 }

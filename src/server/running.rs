@@ -148,7 +148,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     }
     tell_operators(&node)?;
     let mut reactors = reactors(settings, config, &node)?;
-    let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
+    let workers = introduce(&mut reactors);
     let acceptor_config = AcceptorConfig {
         proxies: settings.trusted_proxies.clone(),
         tls,
@@ -169,9 +169,6 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         .map_err(StartError::System)?;
     let freed = Arc::clone(&desk);
     node.connect(workers.clone(), move || freed.descriptor_freed());
-    for reactor in &mut reactors {
-        reactor.set_workers(workers.clone());
-    }
     let worker_threads = reactors
         .into_iter()
         .enumerate()
@@ -244,6 +241,15 @@ fn reactors(
         Ok(reactor)
     };
     (0..settings.workers).map(reactor).collect()
+}
+
+/// Tells the reactors of each other, and gives their mailboxes.
+fn introduce(reactors: &mut [Reactor<GatewaySession>]) -> Vec<WorkerMailbox> {
+    let workers: Vec<_> = reactors.iter().map(Reactor::mailbox).collect();
+    for reactor in reactors {
+        reactor.set_workers(workers.clone());
+    }
+    workers
 }
 
 /// Binds every address, or none.

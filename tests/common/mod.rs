@@ -28,6 +28,7 @@ pub(crate) mod redis;
 pub(crate) mod redis_cluster;
 pub(crate) mod resp;
 pub(crate) mod server;
+pub(crate) mod socketio;
 pub(crate) mod tls;
 
 use std::thread;

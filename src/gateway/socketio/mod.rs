@@ -20,7 +20,7 @@ mod sid;
 
 pub(super) use deliver::{deliver, deliver_lossy, frame_of};
 pub(super) use messages::Outbox;
-pub(super) use pump::{described, obey, pump, tell};
+pub(super) use pump::{described, obey, pump, stop, tell};
 pub(super) use session::{Carrier, Full, Opening, Place, PostState, Session};
 pub(super) use sessions::{Sessions, is_session};
 pub(super) use sid::{Names, route};

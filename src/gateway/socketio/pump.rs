@@ -17,7 +17,6 @@ use crate::socketio::engine::Output;
 
 /// Does what is due and what is wanted. Called before what goes out to many, and after it.
 pub(in crate::gateway) fn pump<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
-    let is_empty = engine.is_empty();
     let now = engine.now();
     let shard = engine.shard();
     if shard.socketio.len() == 0 {
@@ -29,24 +28,31 @@ pub(in crate::gateway) fn pump<T: Transport>(engine: &mut Engine<GatewaySession,
             session.pass_time(key, shard, at, now);
         });
     }
-    if is_empty && shard.node.is_draining() {
-        // Nobody comes for them any more.
-        for key in shard.socketio.keys() {
-            with(shard, key, |session, _| session.engine.abort());
-        }
-    }
     if !shard.is_congested() {
         for connection in shard.socketio.take_busy(at) {
-            engine.visit(connection, |session, cx| session.on_post_goes_on(cx));
+            engine.visit(connection, GatewaySession::on_post_goes_on);
             engine.resume(connection);
         }
     }
+    do_what_is_wanted(engine);
+    ask_for_turn(engine);
+}
+
+/// The sessions that are left end: nobody comes for them any more.
+pub(in crate::gateway) fn stop<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
+    let shard = engine.shard();
+    for key in shard.socketio.keys() {
+        with(shard, key, |session, _| session.engine.abort());
+    }
+    do_what_is_wanted(engine);
+}
+
+fn do_what_is_wanted<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
     while let Some(key) = engine.shard().socketio.next_dirty() {
         while let Some(output) = next_output(engine.shard(), key) {
             act(engine, key, output);
         }
     }
-    ask_for_turn(engine);
 }
 
 fn next_output(shard: &mut Shard, key: ConnKey) -> Option<Output> {

@@ -485,10 +485,8 @@ impl Session {
             Upper::Sockets(sockets) => sockets.next_deadline(),
             Upper::Echo | Upper::Over => None,
         };
-        [upper, self.token_at, self.greets_at()]
-            .into_iter()
-            .flatten()
-            .fold(Some(engine), |first, next| first.map(|at| at.min(next)))
+        let others = [upper, self.token_at, self.greets_at()];
+        others.into_iter().flatten().chain([engine]).min()
     }
 
     /// Counts a change from one transport to the other.
