@@ -67,6 +67,25 @@ pub(crate) fn asyncapi(script: &str) -> Command {
     command
 }
 
+/// node with npm `socket.io-client`, over a script of `tests/peers/socketio`.
+pub(crate) fn socketio(script: &str) -> Command {
+    let mut command = Command::new(program("node"));
+    command
+        .env("NODE_PATH", installed("socketio/node_modules"))
+        .arg(root().join("tests/peers/socketio").join(script));
+    command
+}
+
+/// Python with `python-socketio`, over a script of `tests/peers/socketio-python`.
+pub(crate) fn socketio_python(script: &str) -> Command {
+    let mut command = Command::new(installed("socketio-python/bin/python3"));
+    command
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("NO_PROXY", "*")
+        .arg(root().join("tests/peers/socketio-python").join(script));
+    command
+}
+
 /// Path of the `wscat` that npm installed.
 pub(crate) fn wscat_path() -> PathBuf {
     installed("node/node_modules/.bin/wscat")
