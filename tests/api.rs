@@ -196,7 +196,7 @@ fn what_the_server_is_can_be_seen() {
     let (_, stats) = look(&mut client, "/api/stats/connections");
     assert_eq!(
         stats["endpoints"],
-        json!({ "echo": 1, "broadcast": 0, "gateway": 1, "dashboard": 0 })
+        json!({ "echo": 1, "broadcast": 0, "gateway": 1, "socketio": 0, "engineio-echo": 0, "dashboard": 0 })
     );
     assert_eq!(stats["transports"], json!({ "websocket": 2, "http": 1 }));
     let workers = stats["workers"].as_array().expect("a list");

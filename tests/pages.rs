@@ -247,7 +247,7 @@ fn a_dashboard_hears_the_last_hour_and_then_what_is() {
         if is_whole {
             assert_eq!(
                 told["endpoints"],
-                json!({ "echo": 1, "broadcast": 0, "gateway": 1, "dashboard": 1 })
+                json!({ "echo": 1, "broadcast": 0, "gateway": 1, "socketio": 0, "engineio-echo": 0, "dashboard": 1 })
             );
             assert_eq!(told["workers"].as_array().expect("workers").len(), 2);
             assert_eq!(told["redis"], Value::Null);

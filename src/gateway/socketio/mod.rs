@@ -12,6 +12,7 @@ mod conformance;
 mod connect;
 mod deliver;
 mod messages;
+mod post;
 mod pump;
 mod reply;
 mod session;
@@ -20,8 +21,9 @@ mod sid;
 
 pub(super) use deliver::{deliver, deliver_lossy, frame_of};
 pub(super) use messages::Outbox;
+pub(super) use post::PostState;
 pub(super) use pump::{described, obey, pump, stop, tell};
-pub(super) use session::{Carrier, Full, Opening, Place, PostState, Session};
+pub(super) use session::{Carrier, Full, Opening, Place, Session};
 pub(super) use sessions::{Sessions, is_session};
 pub(super) use sid::{Names, route};
 
