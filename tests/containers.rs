@@ -441,7 +441,7 @@ fn nginx_takes_its_configuration_and_knows_both_nodes() {
     assert_eq!(nginx["ulimits"]["nofile"]["hard"], files);
     let mut local = configuration.replace("/tmp/", &format!("{at}/"));
     for node in ["tidegate-1:3000", "tidegate-2:3000"] {
-        assert_eq!(local.matches(node).count(), 1, "{node}");
+        assert_eq!(local.matches(node).count(), 2, "{node} of each upstream");
         // There is nobody here who knows the name.
         local = local.replace(node, "127.0.0.1:3000");
     }

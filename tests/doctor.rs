@@ -185,8 +185,8 @@ fn the_committed_configuration_of_nginx_is_right_and_what_is_left_out_of_it_is_m
         assert_eq!(committed.matches(from).count(), 1, "{from}");
         site.write("site.conf", &committed.replace(from, to));
         let visit = site.visit("site.conf", &[]);
-        // At each of its three locations.
-        assert_eq!(visit.problems(), ["nginx"; 3], "{says}");
+        // At each of its four locations.
+        assert_eq!(visit.problems(), ["nginx"; 4], "{says}");
         for (_, found, _) in visit.about("nginx") {
             assert!(found.contains(says), "{found}");
         }
@@ -198,7 +198,7 @@ fn nginx_is_held_against_the_settings() {
     let site = Site::new();
     site.write("site.conf", &site.committed());
     let patient = site.visit("site.conf", &[("HEARTBEAT_INTERVAL", "5m")]);
-    assert_eq!(patient.problems(), ["nginx"; 3]);
+    assert_eq!(patient.problems(), ["nginx"; 4]);
     let main =
         "worker_processes 1;\nevents { worker_connections 100; }\nhttp { include s*.conf; }\n";
     site.write("nginx.conf", main);

@@ -5,10 +5,8 @@ mod common;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::cluster::Cluster;
 use common::gateway::{Member, call, look};
 use common::metrics::{Samples, expect_value};
-use common::redis::Redis;
 use common::server::Server;
 use common::socketio::{Polling, Socket, patient, refusal};
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -367,39 +365,4 @@ fn a_slow_room_tells_its_gaps() {
     }
     assert_eq!(missed + seen, 100, "what is missed is told");
     assert!(missed > 0);
-}
-
-#[test]
-fn users_reach_each_other_across_nodes() {
-    let redis = Redis::start();
-    let cluster = Cluster::builder(2, &redis).start();
-    let mut ann = Member::of(cluster.node(0), "ann");
-    let (mut bob, _) = Socket::open(cluster.node(1), "/socket.io/");
-    bob.say("40");
-    assert!(bob.read_packet().starts_with("40"));
-    bob.register("bob");
-    ann.join("r");
-    bob.ask("join", &json!("r"));
-    let told = bob.ask("presence", &json!("r"));
-    assert_eq!(told["users"], json!(["ann", "bob"]));
-    let message = json!({ "recipient": "ann", "content": "hello" });
-    assert_eq!(bob.ask("send_message", &message)["delivered"], 1);
-    assert_eq!(ann.read_timeless()["text"], "hello");
-    ann.send(&json!({ "type": "publish", "room": "r", "event": "tide", "data": 1 }));
-    assert_eq!(bob.event(), ("tide".to_owned(), json!(1)));
-    let body = json!({ "userId": "bob" });
-    let (status, told) = call(&mut cluster.node(0).connect(), "/api/disconnect", &body);
-    assert_eq!((status, &told["connections"]), (200, &json!(1)), "{told}");
-    assert_eq!(bob.read_packet(), "41");
-}
-
-#[test]
-fn a_gap_in_the_cluster_is_told() {
-    let mut redis = Redis::start();
-    let cluster = Cluster::builder(1, &redis).start();
-    let (mut bob, _) = Socket::open(cluster.node(0), "/socket.io/");
-    bob.say("40");
-    assert!(bob.read_packet().starts_with("40"));
-    redis.restart();
-    assert_eq!(bob.event(), ("gap".to_owned(), json!({ "type": "gap" })));
 }

@@ -19,8 +19,8 @@ use super::server::wait_child;
 /// How often another port is tried where somebody took the free one first.
 const STARTS_MAX: usize = 5;
 
-/// Where the committed configuration has its one upstream, and where it ends.
-const UPSTREAM: (&str, &str) = ("upstream tidegate {\n", "\n}\n");
+/// How the upstreams of the committed configuration begin and end.
+const UPSTREAM: (&str, &str) = ("upstream tidegate", "\n}\n");
 
 /// The configuration as it is committed.
 pub(crate) fn configuration() -> String {
@@ -47,18 +47,28 @@ pub(crate) fn upstream(servers: &[SocketAddr]) -> String {
         .iter()
         .map(|server| format!("    server {server}{options}"));
     let written: Vec<_> = written.collect();
-    let (before, _) = text.split_once(line).expect("it was found there");
-    let last = text.lines().rfind(is_server).expect("a server");
-    let (_, after) = text.split_once(last).expect("it was found there");
-    before.to_owned() + &written.join("\n") + after
+    let committed: Vec<_> = text
+        .lines()
+        .take_while(|line| *line != "}")
+        .filter(is_server)
+        .collect();
+    let committed = committed.join("\n");
+    assert_eq!(
+        text.matches(&committed).count(),
+        2,
+        "each upstream has the same servers"
+    );
+    text.replace(&committed, &written.join("\n"))
 }
 
-/// Takes the one upstream out of the configuration, as `deploy/README.md` does by `sed`.
+/// Takes the upstreams out of the configuration, as `deploy/README.md` does by `sed`.
 pub(crate) fn without_upstream(site: &mut String) {
     let (start, end) = UPSTREAM;
-    let (before, rest) = site.split_once(start).expect("an upstream");
-    let (_, after) = rest.split_once(end).expect("the end of the upstream");
-    *site = before.to_owned() + after;
+    for _ in 0..2 {
+        let (before, rest) = site.split_once(start).expect("an upstream");
+        let (_, after) = rest.split_once(end).expect("the end of the upstream");
+        *site = before.to_owned() + after;
+    }
 }
 
 /// How nginx is to be started.
@@ -236,11 +246,9 @@ pub(crate) fn write_configuration(
     replace_once(&mut site, "listen 8080;", &format!("listen {address};"));
     replace_once(&mut site, "listen [::]:8080;", "");
     if let [one] = upstreams {
-        replace_once(
-            &mut site,
-            "server 127.0.0.1:3000;",
-            &format!("server {one};"),
-        );
+        let committed = "server 127.0.0.1:3000;";
+        assert_eq!(site.matches(committed).count(), 2, "each upstream has it");
+        site = site.replace(committed, &format!("server {one};"));
     } else {
         without_upstream(&mut site);
         site += &upstream(upstreams);
