@@ -21,7 +21,7 @@ use rustix::process::geteuid;
 const LONG: Duration = Duration::from_secs(60);
 
 /// Blocks that other tests run: which document, what stands behind the backquotes, and in which test.
-const RUN_ELSEWHERE: [(&str, &str, &str); 9] = [
+const RUN_ELSEWHERE: [(&str, &str, &str); 10] = [
     ("README.md", "sh", "tests/readme.rs"),
     ("README.md", "console", "tests/readme.rs"),
     ("docs/client.md", "console", "tests/client/document.rs"),
@@ -30,6 +30,7 @@ const RUN_ELSEWHERE: [(&str, &str, &str); 9] = [
     ("docs/http-api.md", "gateway", "tests/documents.rs"),
     ("docs/protocol.md", "gateway", "tests/documents.rs"),
     ("docs/install.md", "sh package", "tests/package.rs"),
+    ("docs/socketio.md", "js", "tests/socketio_peers.rs"),
     ("docs/bench.md", "console", "tests/commands.rs"),
 ];
 /// What the machine of the tests lacks: minutes for a build, hours for a measurement, systemd, a container engine, a cluster.

@@ -3,10 +3,10 @@
 mod common;
 
 use common::gateway::Member;
-use common::peer::{Peer, facts, socketio, socketio_python};
+use common::peer::{Peer, facts, socketio, socketio_python, socketio_script};
 use common::ports;
 use common::server::Server;
-use common::socketio::patient;
+use common::socketio::{Socket, patient};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -150,6 +150,31 @@ fn npm_clients_come_back_after_a_restart() {
         peer.end_input();
         assert!(peer.wait_exit().success());
     }
+}
+
+/// What docs/socketio.md shows to those who write clients.
+#[test]
+fn the_example_of_the_document_runs() {
+    let document = include_str!("../docs/socketio.md");
+    let (_, rest) = document.split_once("```js\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let server = patient(2).start();
+    let mut bob = Socket::connected(&server);
+    bob.register("bob");
+    let example = example.replace("http://localhost:3000", &url(&server));
+    let script = format!(
+        "const {{ io }} = require('socket.io-client'); const token = undefined; (async () => {{ {example} \
+         socket.disconnect(); console.log(JSON.stringify({{ userId }})); }})();"
+    );
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("example.cjs");
+    std::fs::write(&path, script).expect("written");
+    assert_eq!(facts(socketio_script(&path)), json!({ "userId": "ann" }));
+    let (name, data) = bob.event();
+    assert_eq!(
+        (name.as_str(), &data["sender"], &data["content"]),
+        ("message", &json!("ann"), &json!("ahoy"))
+    );
 }
 
 /// A conversation by lines: a peer in Node with a client of the gateway protocol.

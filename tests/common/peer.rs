@@ -69,10 +69,15 @@ pub(crate) fn asyncapi(script: &str) -> Command {
 
 /// node with npm `socket.io-client`, over a script of `tests/peers/socketio`.
 pub(crate) fn socketio(script: &str) -> Command {
+    socketio_script(&root().join("tests/peers/socketio").join(script))
+}
+
+/// The same over a script anywhere.
+pub(crate) fn socketio_script(script: &Path) -> Command {
     let mut command = Command::new(program("node"));
     command
         .env("NODE_PATH", installed("socketio/node_modules"))
-        .arg(root().join("tests/peers/socketio").join(script));
+        .arg(script);
     command
 }
 

@@ -114,8 +114,8 @@ fn ask_for_turn<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
         return;
     };
     let left = due.0.saturating_sub(shard.moment().0);
-    // A tick later than it may be, so that it has come by then.
-    let at = Tick(now.after(Duration::from_millis(left)).0.wrapping_add(1));
+    // The tick may be a moment early, never late by more than one: then the next is asked for.
+    let at = now.after(Duration::from_millis(left.max(1)));
     let asked = shard
         .socketio
         .turn_at

@@ -34,8 +34,10 @@ const scenarios = {
   // Acks, events, binary, large and many, each also while the transport changes.
   async talk() {
     const socket = open();
+    // It may have changed by the time that it is in its namespace.
+    const began = once(socket.io, 'open').then(() => transport(socket));
     await connected(socket);
-    const first = transport(socket);
+    const first = await began;
     const echoes = [];
     socket.on('message-back', (...args) => echoes.push(args));
     for (let index = 0; index < 100; index += 1) {
