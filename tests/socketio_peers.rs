@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::gateway::Member;
-use common::peer::{Peer, facts, socketio, socketio_python, socketio_script};
+use common::gateway::{Member, builder};
+use common::peer::{Peer, facts, node_with_socketio, socketio, socketio_python, socketio_script};
 use common::ports;
 use common::server::Server;
 use common::socketio::{Socket, patient};
@@ -150,6 +150,17 @@ fn npm_clients_come_back_after_a_restart() {
         peer.end_input();
         assert!(peer.wait_exit().success());
     }
+}
+
+#[test]
+fn a_page_chats_with_a_client_of_the_gateway_protocol() {
+    let server = builder(2).start();
+    let mut command = node_with_socketio("socketio.cjs");
+    command.arg(server.address().to_string());
+    assert_eq!(
+        facts(command),
+        json!({ "transports": ["polling", "websocket"] })
+    );
 }
 
 /// What docs/socketio.md shows to those who write clients.

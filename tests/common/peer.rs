@@ -51,6 +51,14 @@ pub(crate) fn node(script: &str) -> Command {
     command
 }
 
+/// The same, with npm `socket.io-client` for a page at hand.
+pub(crate) fn node_with_socketio(script: &str) -> Command {
+    let mut command = node(script);
+    let client = installed("socketio/node_modules/socket.io-client/dist/socket.io.js");
+    command.env("SOCKETIO", client);
+    command
+}
+
 /// The same, with the accessibility checker at hand.
 pub(crate) fn node_with_axe(script: &str) -> Command {
     let mut command = node(script);
