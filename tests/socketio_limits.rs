@@ -273,3 +273,41 @@ fn a_draining_server_lets_its_clients_go() {
     let closed = server.log().text().matches("closed: address=").count();
     assert_eq!(closed, 3, "{}", server.log().text());
 }
+
+/// What all sessions hold together has a limit as well, and the ones that hold much pay for it.
+#[test]
+fn sessions_that_nobody_fetches_from_end_where_all_hold_too_much() {
+    let server = patient(2).env("SEND_QUEUE_TOTAL", "1MiB").start();
+    let small = Polling::open(&server, ECHO);
+    assert_eq!(small.post("4small").status, 200);
+    let message = format!("4{}", "a".repeat(100_000));
+    let sessions: Vec<_> = (0..12)
+        .map(|_| {
+            let session = Polling::open(&server, ECHO);
+            assert_eq!(session.post(&message).status, 200);
+            session
+        })
+        .collect();
+    let is_there = |session: &&Polling<'_>| session.poll().status == 200;
+    assert_eq!(sessions.iter().filter(is_there).count(), 10);
+    assert_eq!(small.packets(1), ["4small"]);
+}
+
+/// A second POST ends the session. The first, which waits for its turn, is answered all the same.
+#[test]
+fn a_post_whose_session_has_ended_is_answered() {
+    let server = patient(1)
+        .env("RATE_LIMIT_MESSAGES", "10")
+        .env("RATE_LIMIT_BURST", "100ms")
+        .start();
+    let session = Polling::open(&server, ECHO);
+    let body = ["4a"; 50].join("\x1e");
+    let length = body.len().to_string();
+    let mut first = server.connect();
+    let headers = [("Content-Length", length.as_str())];
+    first.request("POST", &session.target(), &headers);
+    first.send_bytes(body.as_bytes());
+    assert_eq!(session.packets(1), ["4a"]);
+    assert_eq!(refusal(&session.post("4b")), (400, json!(3)));
+    assert_eq!(refusal(&first.read_response()), (400, json!(1)));
+}

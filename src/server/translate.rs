@@ -75,6 +75,7 @@ fn socketio(settings: &Settings) -> SocketIoConfig {
             ..socket::Config::default()
         },
         namespaces: socketio.namespaces.as_slice().into(),
+        queues_bytes_max: settings.send_queue_total_bytes_max,
         is_conformance: socketio.is_conformance,
     }
 }

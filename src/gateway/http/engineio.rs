@@ -60,10 +60,7 @@ pub(super) fn answer(
     let is_upgrade = handshake::is_upgrade(request);
     let form = Form {
         // What nobody reads must not be taken for requests.
-        keep_alive: request.keep_alive()
-            && framing == BodyFraming::None
-            && !is_upgrade
-            && !cx.shard.node.is_draining(),
+        keep_alive: request.keep_alive() && framing == BodyFraming::None && !is_upgrade,
         head_only: request.method == "HEAD",
         content_type: TEXT,
         asked: asked(request),
@@ -249,7 +246,7 @@ fn begin_post(
             return refuse_body(error.status(), error.sentence(), &form, cx);
         }
     };
-    form.keep_alive = request.keep_alive() && !cx.shard.node.is_draining();
+    form.keep_alive = request.keep_alive();
     let is_complete = decoder.is_complete();
     let post = Post {
         session,
@@ -327,9 +324,7 @@ impl Post {
 
 impl Poll {
     /// What was waited for.
-    pub(super) fn answer(mut self, body: &[u8], cx: &mut Context<'_, GatewaySession>) -> Outcome {
-        // The drain may have come meanwhile.
-        self.form.keep_alive &= !cx.shard.node.is_draining();
+    pub(super) fn answer(self, body: &[u8], cx: &mut Context<'_, GatewaySession>) -> Outcome {
         write(200, self.form.content_type, body, &self.form, cx)
     }
 
@@ -403,7 +398,8 @@ fn write_with(
         content_type,
         headers: &all,
         body,
-        keep_alive: form.keep_alive,
+        // The drain may have come meanwhile.
+        keep_alive: form.keep_alive && !cx.shard.node.is_draining(),
         head_only: form.head_only,
         asked: form.asked,
     };

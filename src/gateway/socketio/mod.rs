@@ -41,6 +41,8 @@ pub struct SocketIoConfig {
     pub sockets: socket::Config,
     /// Namespaces besides the main one.
     pub namespaces: Arc<[String]>,
+    /// Bytes that may wait for all peers of the process together; 0 for any number.
+    pub queues_bytes_max: usize,
     /// Whether events are answered as the protocol's test suite wants it.
     pub is_conformance: bool,
 }

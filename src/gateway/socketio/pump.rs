@@ -10,16 +10,17 @@ use crate::gateway::ask::{Act, Described, Gathered, Purpose};
 use crate::gateway::json::Refusal;
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
+use crate::gateway::tally::Limit;
 use crate::id::ConnKey;
 use crate::reactor::{Engine, Tick, Transport};
 use crate::socketio::Moment;
-use crate::socketio::engine::Output;
+use crate::socketio::engine::{End, Output};
 
 /// Does what is due and what is wanted. Called before what goes out to many, and after it.
 pub(in crate::gateway) fn pump<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
     let now = engine.now();
     let shard = engine.shard();
-    if shard.socketio.len() == 0 {
+    if shard.socketio.is_idle() {
         return;
     }
     let at = shard.moment();
@@ -90,8 +91,12 @@ fn act<T: Transport>(engine: &mut Engine<GatewaySession, T>, key: ConnKey, outpu
             }
         }
         Output::Ended(end) => {
+            let now = engine.now();
             let shard = engine.shard();
             let id = shard.id(key);
+            if end == End::QueueFull {
+                shard.node.tally.reached(Limit::SendQueue, 1, now, &id);
+            }
             if let Some(session) = shard.socketio.remove(key) {
                 let transport = transport_name(session.engine.transport());
                 let client = session.client;

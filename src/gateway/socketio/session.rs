@@ -24,6 +24,9 @@ use crate::socketio::engine::{self, End, Incoming, WebSocketId};
 use crate::socketio::socket::Sockets;
 use crate::websocket::protocol::MessageKind;
 
+/// Where much waits for all peers, a session of which more waits than this ends.
+const LONG_QUEUE_BYTES: usize = 64 * 1024;
+
 /// What the messages of a session are for.
 #[derive(Debug)]
 pub(super) enum Upper {
@@ -349,14 +352,22 @@ impl Session {
         }
     }
 
-    /// Puts what waits in it on the account of what waits for peers.
+    /// Puts what waits in it on the account of what waits for peers. Where that is more than may wait for all of them, and much of it is
+    /// this session's, it ends.
     pub(super) fn settle_account(&mut self, shard: &Shard) {
         let bytes = self.engine.queued_bytes();
+        if bytes == self.accounted {
+            return;
+        }
         let account = shard.node.account();
-        if bytes > self.accounted {
-            account.add(bytes - self.accounted);
-        } else {
+        if bytes < self.accounted {
             account.take(self.accounted - bytes);
+        } else {
+            account.add(bytes - self.accounted);
+            let total_max = shard.config.socketio.queues_bytes_max;
+            if total_max > 0 && bytes > LONG_QUEUE_BYTES && account.bytes() > total_max {
+                self.engine.overflow();
+            }
         }
         self.accounted = bytes;
     }

@@ -72,8 +72,9 @@ impl Sessions {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
+    /// Whether there is nothing to do, whatever the time.
+    pub(super) fn is_idle(&self) -> bool {
+        self.slots.is_empty() && self.busy.is_empty() && self.dirty.is_empty()
     }
 
     /// The key of the session of that name.

@@ -326,6 +326,11 @@ impl Session {
         self.finish(End::Parse);
     }
 
+    /// Ends the session because too much waits, for it or for all.
+    pub fn overflow(&mut self) {
+        self.finish(End::QueueFull);
+    }
+
     /// Ends the session as it is.
     pub fn abort(&mut self) {
         self.finish(End::ServerClose);
