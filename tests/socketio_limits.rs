@@ -191,6 +191,14 @@ fn scripts_of_other_origins_may_or_may_not() {
         assert_eq!(refusal(&response), (403, json!(4)), "{origin}");
         assert_eq!(response.header("access-control-allow-origin"), None);
     }
+    // Which a page of the same origin need not name where it only reads.
+    let session = Polling::open(&server, ECHO);
+    assert_eq!(refusal(&session.post("4a")), (403, json!(4)));
+    let websocket = target.replace("polling", "websocket");
+    let response = server.connect().handshake(&websocket, &[]);
+    assert_eq!(refusal(&response), (403, json!(4)));
+    let headers = [("Origin", "https://good.example")];
+    server.connect().upgrade_with(&websocket, &headers);
     let any = patient(1).start();
     let mut client = any.connect();
     client.request("GET", &target, &[("Origin", "https://any.example")]);

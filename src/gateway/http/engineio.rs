@@ -73,7 +73,11 @@ pub(super) fn answer(
         Ok(wanted) => wanted,
         Err(refusal) => return refuse_request(refusal, &form, cx),
     };
-    if !cx.shard.config.origins.allows(only_origin(request)) {
+    // A browser sends no Origin with a GET of a page of the same origin, and with every other one to read the answer.
+    let may_lack_origin = request.method == "GET" && !is_upgrade;
+    let has_origin = request.header("origin").is_some();
+    let is_judged = has_origin || !may_lack_origin;
+    if is_judged && !cx.shard.config.origins.allows(only_origin(request)) {
         return refuse_request(Refusal::Forbidden, &form, cx);
     }
     let (Request::Poll(sid) | Request::Post(sid) | Request::Upgrade(sid)) = &wanted else {
@@ -133,6 +137,7 @@ fn open(
     let bearer = match bearer::of_request(request, &config, cx.now) {
         Ok(bearer) => bearer,
         Err(error) => {
+            cx.shard.meters.count_refused(Refusal::Forbidden);
             let body = Refusal::Forbidden.body_saying(error.sentence());
             return write(Refusal::Forbidden.status(), api::JSON, &body, &form, cx);
         }

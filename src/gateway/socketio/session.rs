@@ -328,7 +328,9 @@ impl Session {
 
     /// The client has shown a token.
     pub(super) fn show(&mut self, bearer: Box<Bearer>, at: Moment, now: Tick) {
-        self.token_at = Some(at.after(bearer.look_at().since(now).as_millis() as u32));
+        // Later in any case: who looks is told not to look again at once.
+        let left = bearer.look_at().since(now).as_millis().max(1);
+        self.token_at = Some(at.after(left as u32));
         self.bearer = Some(bearer);
     }
 

@@ -102,6 +102,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_idle_session_is_small() {
+        let bytes = size_of::<crate::gateway::socketio::Session>();
+        assert!(bytes <= 512, "{bytes}");
+    }
+
+    #[test]
     fn a_name_is_known_again_and_no_other() {
         let names = Names::default();
         let sid = Sid {
