@@ -70,6 +70,17 @@ fn users_of_both_protocols_reach_each_other() {
         let (name, data) = polled_event(&cid);
         assert_eq!((name.as_str(), &data["sender"]), ("message", &json!("bob")));
         assert_eq!(data["content"], json!({ "n": [1, null] }));
+        let message = json!({ "recipient": "ann", "content": [1] });
+        bob.ask("send_message", &message);
+        let mut told = ann.read_timeless();
+        let data = told["data"].take();
+        assert_eq!(
+            (&data["sender"], &data["content"]),
+            (&json!("bob"), &json!([1]))
+        );
+        let rest =
+            json!({ "type": "message", "event": "message", "data": null, "fromUserId": "bob" });
+        assert_eq!(told, rest);
         ann.send(
             &json!({ "type": "notification", "targetUserId": "cid", "action": "look", "data": 1 }),
         );

@@ -408,7 +408,7 @@ impl Session for GatewaySession {
             engine.shard().hub.end_round(round);
         }
         engine.send_held();
-        socketio::pump(engine);
+        socketio::finish(engine);
         let shard = engine.shard();
         shard.hub.end_turn();
         shard.post_again();
@@ -431,7 +431,7 @@ impl Session for GatewaySession {
     }
 
     fn wants_turn(shard: &Shard) -> bool {
-        shard.socketio.wants_turn()
+        shard.socketio.wants_turn(shard.is_congested())
     }
 
     fn recycle(shard: &mut Shard, buffer: Vec<u8>) {

@@ -22,7 +22,7 @@ mod sid;
 pub(super) use deliver::{deliver, deliver_lossy, frame_of};
 pub(super) use messages::Outbox;
 pub(super) use post::PostState;
-pub(super) use pump::{described, obey, pump, stop, tell};
+pub(super) use pump::{described, finish, obey, pump, stop, tell};
 pub(super) use session::{Carrier, Full, Opening, Place, Session};
 pub(super) use sessions::{Sessions, is_session};
 pub(super) use sid::{Names, route};

@@ -2,7 +2,7 @@
 
 use super::messages::{Outbox, on_message};
 use super::session::Session;
-use super::sessions::with;
+use super::sessions::{AT_ONCE, with};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::rate::{Meter, RatePolicy};
 use crate::gateway::shard::Shard;
@@ -130,8 +130,11 @@ impl Session {
         now: Tick,
         shard: &Shard,
     ) -> Result<Option<Moment>, Refusal> {
-        if count >= ENGINE_POST_MESSAGES_MAX || shard.is_congested() {
+        if shard.is_congested() {
             return Ok(Some(at));
+        }
+        if count >= ENGINE_POST_MESSAGES_MAX {
+            return Ok(Some(AT_ONCE));
         }
         if !config.rate.is_on() {
             return Ok(None);

@@ -16,7 +16,7 @@ use crate::reactor::{Engine, Tick, Transport};
 use crate::socketio::Moment;
 use crate::socketio::engine::{End, Output};
 
-/// Does what is due and what is wanted. Called before what goes out to many, and after it.
+/// Does what is due and what is wanted. Comes before what goes out to many: some of it may.
 pub(in crate::gateway) fn pump<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
     let now = engine.now();
     let shard = engine.shard();
@@ -35,6 +35,11 @@ pub(in crate::gateway) fn pump<T: Transport>(engine: &mut Engine<GatewaySession,
             engine.resume(connection);
         }
     }
+    do_what_is_wanted(engine);
+}
+
+/// Does what is wanted since then, and has the next turn come in time. Comes after what goes out to many.
+pub(in crate::gateway) fn finish<T: Transport>(engine: &mut Engine<GatewaySession, T>) {
     do_what_is_wanted(engine);
     ask_for_turn(engine);
 }

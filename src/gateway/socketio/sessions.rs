@@ -17,6 +17,9 @@ const PARTED_MS: u32 = 1_000;
 /// Sessions whose GET may be; the oldest are forgotten beyond it.
 const PARTED_MAX: usize = 256;
 
+/// In the next turn.
+pub(super) const AT_ONCE: Moment = Moment(0);
+
 /// In the place of a key: that it is a session's, and no connection's.
 const SESSION: u32 = 1 << 31;
 
@@ -191,9 +194,10 @@ impl Sessions {
         Some(key)
     }
 
-    /// Whether something is to be done at once.
-    pub(in crate::gateway) fn wants_turn(&self) -> bool {
-        !self.dirty.is_empty()
+    /// Whether something is to be done at once. POSTs wait while too much is under way to others.
+    pub(in crate::gateway) fn wants_turn(&self, is_congested: bool) -> bool {
+        let is_ready = |(_, at): &(ConnKey, Moment)| *at == AT_ONCE;
+        !self.dirty.is_empty() || (!is_congested && self.busy.iter().any(is_ready))
     }
 
     /// The POST of that connection goes on then.
