@@ -20,6 +20,7 @@ struct Log {
 struct Probe {
     inputs: usize,
     is_paused: bool,
+    is_leaving: bool,
 }
 
 impl Session for Probe {
@@ -32,7 +33,7 @@ impl Session for Probe {
 
     fn on_input(&mut self, input: &mut Input<'_>, cx: &mut Context<'_, Self>) {
         self.inputs += 1;
-        while !input.is_empty() && !cx.out.is_congested() {
+        while !input.is_empty() && !cx.out.is_congested() && !self.is_leaving {
             let byte = input.remaining()[0];
             input.advance(1);
             match byte {
@@ -45,6 +46,10 @@ impl Session for Probe {
                     self.is_paused = true;
                     cx.set_deadline(Duration::from_millis(100));
                     return cx.pause_input();
+                }
+                b'M' => {
+                    self.is_leaving = true;
+                    cx.hand_over(3);
                 }
                 b'O' => cx.out.owned(b"..owned".to_vec(), 2),
                 b'B' => cx.out.cork().extend_from_slice(&[b'b'; 1000]),
@@ -76,6 +81,14 @@ impl Session for Probe {
         cx.shard.events.push("close".into());
         cx.shard.last_reason = Some(reason);
         cx.out.cork().extend_from_slice(b"bye");
+    }
+
+    fn on_detach(&mut self, _: ConnKey, _: &mut Log) -> Vec<u8> {
+        if std::mem::take(&mut self.is_leaving) {
+            b"again, ".to_vec()
+        } else {
+            Vec::new()
+        }
     }
 
     fn released(self, shard: &mut Log) {
@@ -408,6 +421,24 @@ fn a_connection_moves_to_another_engine_with_all_that_waits() {
     );
     second.pass(Duration::from_millis(200));
     assert_eq!(second.events(), ["drained", "deadline"]);
+}
+
+#[test]
+fn a_session_hands_its_connection_over_and_is_offered_again_what_it_gives_back() {
+    let mut first = Bench::new(Limits::default());
+    let mut second = Bench::new(Limits::default());
+    for rest in [&b"and the rest"[..], b""] {
+        let (key, peer) = first.connect(usize::MAX);
+        first.send(key, &peer, &[b"oneM", rest].concat());
+        assert_eq!(first.engine.next_leaving(), Some((key, 3)));
+        assert_eq!(first.engine.next_leaving(), None);
+        let detached = first.engine.detach(key).expect("open");
+        let attached = second.engine.attach(detached, |_, _| Ok::<(), ()>(()));
+        attached.expect("attached");
+        second.turn();
+        let expected = [b"oneagain, ", rest].concat();
+        assert_eq!(seen(&peer).from_engine, expected);
+    }
 }
 
 #[test]
