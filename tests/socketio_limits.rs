@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::socketio::{Polling, Socket, patient, post, refusal};
+use common::socketio::{Polling, Socket, opened, patient, post, refusal};
 use serde_json::json;
 
 const ECHO: &str = "/engine.io/";
@@ -208,24 +208,39 @@ fn scripts_of_other_origins_may_or_may_not() {
 }
 
 #[test]
-fn sessions_are_counted_and_have_a_limit() {
-    let server = patient(2)
-        .env("MAX_CONNECTIONS", "20")
-        .env("MAX_CONNECTIONS_PER_IP", "4")
-        .start();
-    let sessions: Vec<_> = (0..4).map(|_| Polling::open(&server, ECHO)).collect();
+fn an_address_has_as_many_sessions_as_connections() {
+    let server = patient(2).env("MAX_CONNECTIONS_PER_IP", "4").start();
     let target = format!("{ECHO}?EIO=4&transport=polling");
-    let response = server.connect().get(&target);
+    // All over one connection, which is one of those that the address may have.
+    let mut client = server.connect();
+    let names: Vec<_> = (0..4)
+        .map(|_| opened(client.get(&target).text())["sid"].clone())
+        .collect();
+    let response = client.get(&target);
     assert_eq!(response.status, 429);
     assert_eq!(response.header("retry-after"), Some("5"));
-    let response = server
-        .connect()
-        .handshake(&target.replace("polling", "websocket"), &[]);
+    let websocket = target.replace("polling", "websocket");
+    let response = server.connect().handshake(&websocket, &[]);
     assert_eq!(response.status, 429);
-    assert_eq!(sessions[0].post("1").status, 200);
-    common::eventually("there is room again", || {
-        server.connect().get(&target).status == 200
-    });
+    let name = names[0].as_str().expect("a name");
+    assert_eq!(
+        post(&mut client, &format!("{target}&sid={name}"), "1").status,
+        200
+    );
+    common::eventually("there is room again", || client.get(&target).status == 200);
+}
+
+#[test]
+fn a_process_has_as_many_sessions_as_connections() {
+    let server = patient(1).env("MAX_CONNECTIONS", "3").start();
+    let target = format!("{ECHO}?EIO=4&transport=polling");
+    let mut client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get(&target).status, 200);
+    }
+    let response = client.get(&target);
+    assert_eq!(response.status, 503);
+    assert_eq!(response.header("retry-after"), Some("5"));
 }
 
 #[test]

@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 const ECHO: &str = "/engine.io/";
 const SOCKETIO: &str = "/socket.io/";
 
+/// With the usual times: a slow machine is not to be taken for a slow client.
 fn on_each(test: impl Fn(&Server)) {
     for workers in [1, 3] {
-        test(&conformant(workers).start());
+        test(&patient(workers).start());
     }
 }
 
@@ -41,7 +42,8 @@ fn expect_open(open: &Value, upgrades: &Value) {
 
 #[test]
 fn sessions_are_opened_by_either_transport() {
-    on_each(|server| {
+    for workers in [1, 3] {
+        let server = &conformant(workers).start();
         for path in [ECHO, SOCKETIO] {
             let response = server
                 .connect()
@@ -51,7 +53,7 @@ fn sessions_are_opened_by_either_transport() {
             let (_, open) = Socket::open(server, path);
             expect_open(&open, &json!([]));
         }
-    });
+    }
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn what_is_no_packet_ends_the_session_and_nothing_else() {
 
 #[test]
 fn a_second_get_ends_the_session() {
-    let server = conformant(1).start();
+    let server = patient(1).start();
     let session = Polling::open(&server, ECHO);
     let mut first = session.begin_poll();
     // One worker reads in the order of its connections: what was sent before has been read before.
@@ -160,7 +162,10 @@ fn messages_go_both_ways_by_websocket() {
 
 #[test]
 fn pings_are_answered_or_the_session_ends() {
-    on_each(|server| {
+    for workers in [1, 3] {
+        let server = &conformant(workers)
+            .env("SOCKETIO_PING_TIMEOUT", "2s")
+            .start();
         let session = Polling::open(server, ECHO);
         let (mut socket, _) = Socket::open(server, ECHO);
         for _ in 0..2 {
@@ -171,7 +176,7 @@ fn pings_are_answered_or_the_session_ends() {
         }
         assert_eq!(socket.read(), "2");
         socket.expect_end();
-    });
+    }
 }
 
 /// A request at the very end of the time finds no session, whatever else the server has to do.
@@ -190,7 +195,7 @@ fn a_session_is_gone_when_its_time_is_over() {
 
 #[test]
 fn clients_close_their_sessions() {
-    let server = conformant(1).start();
+    let server = patient(1).start();
     let session = Polling::open(&server, ECHO);
     let mut poll = session.begin_poll();
     server.connect().get("/health");
@@ -298,7 +303,7 @@ fn clients_are_let_into_namespaces_that_there_are() {
 
 #[test]
 fn a_client_without_a_namespace_has_only_so_much_time() {
-    let server = conformant(1).start();
+    let server = patient(1).env("SOCKETIO_CONNECT_TIMEOUT", "1s").start();
     let (mut socket, _) = Socket::open(&server, SOCKETIO);
     let begun = Instant::now();
     loop {

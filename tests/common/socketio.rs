@@ -17,7 +17,6 @@ pub(crate) fn conformant(workers: usize) -> ServerBuilder {
     patient(workers)
         .env("SOCKETIO_PING_INTERVAL", format!("{PING_INTERVAL_MS}ms"))
         .env("SOCKETIO_PING_TIMEOUT", format!("{PING_TIMEOUT_MS}ms"))
-        .env("SOCKETIO_CONNECT_TIMEOUT", "1s")
 }
 
 /// The same with the usual times.
