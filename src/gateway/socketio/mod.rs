@@ -6,7 +6,7 @@
 //! tells. In the hub, in questions and in the API a session goes by a key like a connection's: see [`is_session`].
 //!
 //! Nothing here writes to a connection within another one's turn: what a session wants done is noted, and done at the end of
-//! the turn by [`pump`].
+//! the turn by [`pump()`].
 
 mod conformance;
 mod connect;
