@@ -8,6 +8,7 @@
 //! | 4 | [`server`] | settings to running threads: acceptor, workers, signals, drain |
 //! | 3 | [`gateway`] | what a connection is for: routes, endpoints, HTTP answers |
 //! | 2 | [`reactor`] | the mio loop: connections, readiness, timers, send queues; bytes and sessions only |
+//! | 2 | [`backend`] | the HTTP way to the back end: queue, order, retries, signatures |
 //! | 2 | [`hub`] | users, rooms and who hears what on this node; publications encoded once |
 //! | 1 | [`websocket`], [`http`], [`socketio`], [`auth`] | protocols without I/O: bytes and `now` in, events and bytes out |
 //! | 0 | [`buffer`], [`id`], [`limits`], [`metrics`], `sync`, [`timestamp`] | values that everyone may hold, and the locks and atomics of the standard library |
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod backend;
 pub mod broker;
 pub mod buffer;
 pub mod cli;

@@ -119,3 +119,19 @@ pub const ENGINE_EMPTY_PACKETS_MAX: usize = 1_000;
 pub const HAND_OVERS_MAX: u8 = 2;
 /// While an Engine.IO session is about to change to its WebSocket, waiting requests are answered so often, milliseconds.
 pub const ENGINE_NOOP_INTERVAL_MS: u32 = 100;
+/// Bytes of the body of an answer of the back end.
+pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the head of an answer of the back end.
+pub const ANSWER_HEAD_BYTES_MAX: usize = 16 << 10;
+/// Rooms that one answer of the back end may name.
+pub const ROOMS_PER_ANSWER_MAX: usize = 1_000;
+/// Messages that one answer of the back end may send and publish.
+pub const SENDS_PER_ANSWER_MAX: usize = 1_000;
+/// Bytes of what a back end wants remembered of a connection, as JSON.
+pub const METADATA_BYTES_MAX: usize = 16 << 10;
+/// Disconnects that wait to reach the back end, whatever the policy; beyond it they are lost, and counted.
+pub const DISCONNECTS_MAX: usize = 100_000;
+/// Bytes of all disconnects that wait to reach the back end; beyond it they are lost, and counted.
+pub const DISCONNECT_BYTES_MAX: usize = 64 << 20;
+/// How long a back end may ask to be left alone with an event that is tried again; what it asks beyond is cut.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
