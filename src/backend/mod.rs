@@ -17,7 +17,7 @@
 //! ce-id: msg_5f0c…
 //! ce-source: /tidegate/NODE
 //! ce-type: io.tidegate.connect | io.tidegate.message | io.tidegate.disconnect
-//! ce-time: 2026-11-21T22:13:20.000Z
+//! ce-time: 2026-11-21T22:26:40.000Z
 //! ce-subject: 1-9.3
 //!
 //! {…}

@@ -99,6 +99,15 @@ pub(crate) fn socketio_python(script: &str) -> Command {
     command
 }
 
+/// node with what others verify and read events with, over a script of `tests/peers/webhooks`.
+pub(crate) fn webhooks(script: &str) -> Command {
+    let mut command = Command::new(program("node"));
+    command
+        .env("NODE_PATH", installed("webhooks/node_modules"))
+        .arg(root().join("tests/peers/webhooks").join(script));
+    command
+}
+
 /// Path of the `wscat` that npm installed.
 pub(crate) fn wscat_path() -> PathBuf {
     installed("node/node_modules/.bin/wscat")
