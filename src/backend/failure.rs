@@ -1,5 +1,6 @@
 //! What can come of an event besides an answer, and why one is not taken in the first place.
 
+use std::error::Error;
 use std::fmt;
 
 /// An event is not taken. Nothing more comes of it: its ticket is not given back.
@@ -25,6 +26,8 @@ impl fmt::Display for Refused {
         })
     }
 }
+
+impl Error for Refused {}
 
 /// What came of an event that the back end has not answered as it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,6 +193,8 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+impl Error for Failure {}
 
 #[cfg(test)]
 mod tests {

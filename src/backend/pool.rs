@@ -110,6 +110,11 @@ impl Pool {
             let job = shared.queue.take(Instant::now());
             self.wake(&shared);
             let Some(job) = job else {
+                if shared.queue.ready() > 0 {
+                    drop(shared);
+                    shared = self.lock();
+                    continue;
+                }
                 shared.idle += 1;
                 shared = self
                     .work

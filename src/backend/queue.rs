@@ -64,6 +64,9 @@ impl Default for QueueLimits {
     }
 }
 
+/// Events that are given up at one go, while others wait for the queue.
+const STEPS_MAX: usize = 64;
+
 /// An event that was taken.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -220,9 +223,11 @@ impl Queue {
         self.undelivered.push((entry.event.ticket, why));
     }
 
-    /// The event that is next, where one can go now.
+    /// The event that is next, where one can go now. Where none is found and lanes are ready all the same there is more to look
+    /// through: whoever posts is not to wait for all of it.
     pub(super) fn take(&mut self, now: Instant) -> Option<Job> {
-        while let Some(key) = self.ready.pop_front() {
+        for _ in 0..STEPS_MAX {
+            let key = self.ready.pop_front()?;
             let lane = self
                 .lanes
                 .get_mut(&key)
@@ -361,9 +366,11 @@ impl Queue {
             self.ready.push_back(*key);
             self.resting.pop();
         }
-        while let Some((_, (_, posted_at))) = self.fresh.first_key_value()
-            && *posted_at + self.limits.wait_max <= now
-        {
+        for _ in 0..STEPS_MAX {
+            let oldest = self.fresh.first_key_value();
+            if oldest.is_none_or(|(_, (_, posted_at))| *posted_at + self.limits.wait_max > now) {
+                break;
+            }
             self.drop_oldest(Failure::Expired);
         }
         // One that is to find out, where nobody else comes.

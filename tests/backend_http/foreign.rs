@@ -1,13 +1,19 @@
 //! Events as others read them: the packages `standardwebhooks` and `cloudevents` of npm, and TLS.
 
+use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Map, Value, json};
-use tidegate::backend::{Kind, Mode, Secrets};
+use tidegate::backend::{BackendUrl, Failure, Kind, Mode, Secrets};
 
 use super::common::peer::{Peer, webhooks};
+use super::common::tls::TestCertificate;
 use super::server::{Reply, Request, Server};
 use super::told::{SECRET, Way, config};
 
@@ -110,6 +116,45 @@ fn a_request_that_was_changed_is_found_out() {
     for verdict in &verdicts[1..] {
         assert_ne!(verdict["signature"], "good", "{verdict}");
     }
+}
+
+#[test]
+fn over_tls_only_the_given_certificate_is_believed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let files = TestCertificate::write_to(directory.path());
+    let read = |path: &Path| fs::read(path).expect("a file");
+    let (chain, key) = (read(&files.chain), read(&files.key));
+    let key = PrivateKeyDer::from_pem_slice(&key).expect("a key");
+    let certificate = CertificateDer::from_pem_slice(&chain).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a certificate and its key");
+    let server = Server::start_with(Some(Arc::new(tls)), |_| Reply::json("{}"));
+    let way = |roots: Vec<u8>| {
+        Way::start(config(&server.url(), |config| {
+            config.concurrency = 1;
+            config.queue.retries = 0;
+            let url = BackendUrl::parse(&server.url()).expect("a URL");
+            config.client.url = url.with_roots(roots);
+        }))
+    };
+    let good = way(chain);
+    for ticket in 0..3 {
+        let outcome = good.ask(Kind::Message, 1, ticket);
+        assert!(outcome.is_ok(), "{outcome:?}");
+    }
+    assert_eq!(server.connections(), 1, "kept");
+    let others = tempfile::tempdir().expect("a directory");
+    let other = TestCertificate::write_to(others.path());
+    let failure = way(read(&other.chain)).ask(Kind::Message, 1, 0);
+    let failure = failure.expect_err("another certificate");
+    let is_told = matches!(&failure, Failure::Unreachable(why) if why.contains("certificate"));
+    assert!(is_told, "{failure}");
+    assert_eq!(server.requests(), 3, "it was told nothing");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 /// A request as it came.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
@@ -89,6 +91,7 @@ impl Reply {
 type Script = dyn Fn(&Request) -> Reply + Send + Sync;
 
 struct Inner {
+    tls: Option<Arc<ServerConfig>>,
     script: Box<Script>,
     streams: Mutex<Vec<TcpStream>>,
     connections: AtomicUsize,
@@ -112,9 +115,18 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(None, script)
+    }
+
+    /// One that speaks TLS, where it is told how.
+    pub(crate) fn start_with(
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let inner = Arc::new(Inner {
+            tls,
             script: Box::new(script),
             streams: Mutex::default(),
             connections: AtomicUsize::new(0),
@@ -129,7 +141,12 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/events?a=b", self.address)
+        let scheme = if self.inner.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}/events?a=b", self.address)
     }
 
     /// Connections so far.
@@ -171,7 +188,13 @@ fn accept(listener: &TcpListener, inner: &Arc<Inner>) {
         inner.streams().push(copy);
         let inner = Arc::clone(inner);
         thread::spawn(move || {
-            serve(&stream, number, &inner);
+            match &inner.tls {
+                None => serve(&mut &stream, number, &inner),
+                Some(config) => {
+                    let tls = ServerConnection::new(Arc::clone(config)).expect("TLS");
+                    serve(&mut StreamOwned::new(tls, &stream), number, &inner);
+                }
+            }
             // The copy keeps it open.
             let _ = stream.shutdown(Shutdown::Both);
         });
@@ -179,7 +202,7 @@ fn accept(listener: &TcpListener, inner: &Arc<Inner>) {
 }
 
 /// One connection.
-fn serve(mut stream: &TcpStream, number: usize, inner: &Inner) {
+fn serve(stream: &mut (impl Read + Write), number: usize, inner: &Inner) {
     let mut buffer = Vec::new();
     while let Some(mut request) = read(stream, &mut buffer) {
         request.connection = number;
@@ -188,7 +211,7 @@ fn serve(mut stream: &TcpStream, number: usize, inner: &Inner) {
         inner.most_under_way.fetch_max(now, Ordering::SeqCst);
         let reply = (inner.script)(&request);
         inner.under_way.fetch_sub(1, Ordering::SeqCst);
-        if stream.write_all(&reply.bytes).is_err() {
+        if stream.write_all(&reply.bytes).is_err() || stream.flush().is_err() {
             return;
         }
         match reply.then {
@@ -210,7 +233,7 @@ fn serve(mut stream: &TcpStream, number: usize, inner: &Inner) {
 }
 
 /// The next request; `None` where there is none.
-fn read(mut stream: &TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
+fn read(stream: &mut impl Read, buffer: &mut Vec<u8>) -> Option<Request> {
     let mut chunk = [0; 16 << 10];
     loop {
         if let Some((request, length)) = parse(buffer) {

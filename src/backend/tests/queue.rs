@@ -340,6 +340,39 @@ fn what_waits_when_the_breaker_opens_is_told_at_once() {
 }
 
 #[test]
+fn what_is_given_up_is_given_up_by_and_by() {
+    let start = Instant::now();
+    let count = STEPS_MAX + 10;
+    let mut queue = queue(
+        QueueLimits {
+            events_max: count,
+            ..limits()
+        },
+        start,
+    );
+    post(&mut queue, start, (0..count as u64).map(|key| (key, key)));
+    let now = start + 1_000 * MS;
+    assert!(queue.take(now).is_none());
+    assert_eq!(
+        (queue.take_undelivered().len(), queue.ready()),
+        (STEPS_MAX, 10)
+    );
+    queue.tick(now);
+    assert_eq!(queue.take_undelivered().len(), 10);
+    assert!(queue.take(now).is_none());
+    assert!(queue.ready() == 0 && queue.lanes.is_empty());
+
+    post(&mut queue, now, (0..count as u64).map(|key| (key, key)));
+    queue.tick(now + 1_000 * MS);
+    assert_eq!(queue.take_undelivered().len(), STEPS_MAX);
+    assert!(
+        queue
+            .next_tick()
+            .is_some_and(|next| next <= now + 1_000 * MS)
+    );
+}
+
+#[test]
 fn disconnects_are_tried_until_they_are_too_old() {
     let start = Instant::now();
     let mut queue = queue(limits(), start);
