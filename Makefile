@@ -37,7 +37,7 @@ quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests wi
 	cargo test --locked $(FAST_TESTS)
 
 # Every integration test but those that drive a browser, a proxy, a terminal or another language.
-SLOW_TESTS := checker client cluster cluster_nginx cluster_redis cluster_registry doctor doctor_redis many metrics prometheus peers nginx browser pages_browser readme schema socketio_cluster socketio_peers \
+SLOW_TESTS := backend_http checker client cluster cluster_nginx cluster_redis cluster_registry doctor doctor_redis many metrics prometheus peers nginx browser pages_browser readme schema socketio_cluster socketio_peers \
 	pitfalls_handshake pitfalls_frames lifecycle limits redis_support package containers kubernetes commands completions
 FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
 
@@ -88,9 +88,9 @@ deny: ## Licences, banned crates and sources; then the advisories, if their data
 bench: ## Measures the server against its peers and bare TCP servers, and writes benches/RESULTS.md (an hour)
 	benches/peers/run
 
-bench-check: ## Tests what `make bench`, `make bench-gateway` and `make bench-cluster` run; installs and measures nothing
+bench-check: ## Tests what `make bench`, `make bench-gateway`, `make bench-cluster` and `cargo bench --bench backend` run; installs and measures nothing
 	python3 -B -m unittest discover --start-directory benches/peers --pattern 'test_*.py'
-	cargo test --locked --bench gateway --bench cluster -- --quick
+	cargo test --locked --bench gateway --bench cluster --bench backend -- --quick
 	bash -n benches/peers/install
 	for script in benches/peers/node/*.mjs; do node --check "$$script"; done
 

@@ -237,7 +237,7 @@ fn what_waits_too_long_is_told_while_every_thread_is_busy() {
     let server = Server::start(|_| Reply::raw("", server::Then::Silence));
     let way = Way::start(config(&server.url(), |config| {
         config.concurrency = 1;
-        config.queue.wait_max = Duration::from_millis(150);
+        config.queue.wait_max = Duration::from_secs(1);
     }));
     way.post(Kind::Message, 0, 0);
     eventually("it is under way", || server.requests() == 1);

@@ -55,7 +55,7 @@ pub enum Failure {
     TooLarge,
     /// An answer that is not what it should be: not HTTP, not JSON, another content type, a field that is wrong.
     Garbage(Box<str>),
-    /// It waited for longer than events may, and was never sent.
+    /// It waited for longer than events may: it was never sent, or is a disconnect that is too old.
     Expired,
     /// It gave way to a newer one (`drop-oldest`), and was never sent.
     Dropped,

@@ -31,7 +31,7 @@ fn scripted(replies: Vec<Reply>) -> (Server, Seen) {
 fn requests(kind: Kind, replies: Vec<Reply>) -> (Outcome, usize) {
     let (server, seen) = scripted(replies);
     let way = Way::start(config(&server.url(), |config| {
-        config.queue.time_limit = Duration::from_millis(700);
+        config.queue.time_limit = Duration::from_secs(2);
     }));
     let outcome = way.ask(kind, 1, 7);
     assert!(way.backend.health().counts.in_flight == 0);
@@ -114,10 +114,14 @@ fn disconnects_are_tried_until_they_are_delivered() {
 fn disconnects_are_given_up_when_they_are_old() {
     let server = Server::start(|_| Reply::status(500));
     let way = Way::start(config(&server.url(), |config| {
-        config.queue.disconnect_age_max = Duration::from_millis(200);
+        config.queue.disconnect_age_max = Duration::from_millis(1_500);
     }));
     let failure = way.ask(Kind::Disconnect, 1, 7).expect_err("too old");
-    assert_eq!(failure, Failure::Status(500));
+    // The other one where the thread comes too late for one more.
+    assert!(
+        matches!(failure, Failure::Status(500) | Failure::Expired),
+        "{failure}"
+    );
     assert!(server.requests() >= 2, "{}", server.requests());
 }
 
