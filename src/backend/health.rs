@@ -93,7 +93,7 @@ impl Counts {
     }
 }
 
-/// Microseconds that requests took, from the first byte to the whole answer or the failure, each attempt by itself.
+/// Microseconds that requests took, from the signature to the whole answer or the failure, each attempt by itself.
 pub type Latency = Histogram<u64>;
 
 /// Longest time that is told apart, microseconds: ten minutes.
