@@ -105,6 +105,8 @@ fn answers_that_are_too_large_are_not_read() {
     let ten_megabytes = "x".repeat(10 << 20);
     let chunked =
         format!("{json}Transfer-Encoding: chunked\r\n\r\na00000\r\n{ten_megabytes}\r\n0\r\n\r\n");
+    let over = " ".repeat(ANSWER_BYTES_MAX + 1);
+    let over = format!("{json}Transfer-Encoding: chunked\r\n\r\n100001\r\n{over}\r\n0\r\n\r\n");
     let unending = format!("{json}\r\n{ten_megabytes}");
     let head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(20 << 10));
     for (what, reply) in [
@@ -112,6 +114,7 @@ fn answers_that_are_too_large_are_not_read() {
         ("a chunk", Reply::raw(chunked, Then::Next)),
         ("a body to the end", Reply::raw(unending, Then::Close)),
         ("a head", Reply::raw(head, Then::Next)),
+        ("one byte in chunks", Reply::raw(over, Then::Next)),
         ("one byte", Reply::json(&" ".repeat(ANSWER_BYTES_MAX + 1))),
     ] {
         assert_eq!(fails(reply), Failure::TooLarge, "{what}");
