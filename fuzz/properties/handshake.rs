@@ -65,7 +65,7 @@ fn check_server(bytes: &[u8], policy: Option<DeflatePolicy>) {
     let answer = ResponseHead::parse(&out, &mut room).expect("a well-formed answer");
     assert_eq!(answer.status, 101);
     let chosen = answer.header("sec-websocket-protocol");
-    assert_eq!(chosen, accepted.subprotocol.map(str::as_bytes));
+    assert_eq!(chosen, accepted.subprotocol.as_deref().map(str::as_bytes));
     assert!(chosen.is_none_or(|chosen| ours.iter().any(|name| name.as_bytes() == chosen)));
     let is_compressed = answer.header("sec-websocket-extensions").is_some();
     assert_eq!(is_compressed, accepted.deflate.is_some());

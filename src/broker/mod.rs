@@ -77,7 +77,13 @@ pub trait Inbox: Send + Sync + fmt::Debug {
     /// Every channel that this node listens to now.
     fn channels(&self) -> Vec<String>;
 
-    /// The list that the group of a channel is on while this node listens there, and its name on it; `None` where on none.
+    /// Every channel whose group is on a list of this node now: those that it listens to, and maybe others.
+    fn held(&self) -> Vec<String>;
+
+    /// Whether the group of that channel is on its list now.
+    fn is_held(&self, channel: &str) -> bool;
+
+    /// The list that the group of a channel is on while it is held, and its name on it; `None` where on none.
     fn entry<'c>(&self, channel: &'c str) -> Option<(List, &'c str)>;
 
     /// A node has died, and these were on a list of it. One of the other nodes is told of each, once; where that one dies as well,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::api;
 use super::ask::{Act, Answered, Gathered, NodeReport, Purpose, Question, Who};
+use super::backend::{self, Departure};
+use super::cluster::Whom;
 use super::session::{GatewaySession, Mail};
+use super::shard::Shard;
 use super::socketio;
 use crate::hub::Kind;
 use crate::id::ConnKey;
@@ -35,6 +38,7 @@ pub(super) fn answer<T: Transport>(
         } => rooms(engine, prefix, after.as_deref(), *limit),
         Question::Node => report(engine),
         Question::ConnectionsOf(user) => describe(engine, user),
+        Question::Departed { node, users } => not_departed(engine.shard(), *node, users),
         Question::Act(who, act) => {
             let keys = keys_of(engine, who);
             let mut concerned = 0;
@@ -88,6 +92,53 @@ fn tell<T: Transport>(engine: &mut Engine<GatewaySession, T>, purpose: Purpose) 
     }
 }
 
+/// Asks the other nodes about users who have left this one.
+pub(super) fn ask_of_departures<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    users: Vec<Departure>,
+) {
+    let shard = engine.shard();
+    let question = backend::question(&shard.node, &users);
+    let whom = Some(Whom::Everywhere);
+    let purpose = Purpose::Departed(users);
+    let answered = shard.ask_all(NOBODY, &[], whom, &question, purpose, &mut None);
+    if let Some(Answered {
+        purpose: Purpose::Departed(users),
+        gathered,
+        ..
+    }) = answered
+    {
+        heard_of(engine.shard(), &users, &gathered);
+    }
+}
+
+/// It is known which of those users other nodes have.
+fn heard_of(shard: &Shard, users: &[Departure], gathered: &Gathered) {
+    if let Some(behind) = shard.node.behind() {
+        let is_elsewhere = |user: &str| gathered.users.contains_key(user);
+        let is_whole = gathered.unanswered == 0 && !gathered.is_unsent;
+        behind.heard_of(&shard.node, users, &is_elsewhere, is_whole);
+    }
+}
+
+/// Those of the users who are at this node, or have left it later than the one that asks.
+fn not_departed(shard: &Shard, node: u64, users: &[(Arc<str>, u64)]) -> Gathered {
+    let behind = shard.node.behind();
+    let own = shard.node.number();
+    let mut gathered = Gathered::default();
+    for (user, left_at) in users {
+        let here = shard.hub.directory().total(Kind::User, user);
+        let departure = Departure {
+            user: Arc::clone(user),
+            left_at: *left_at,
+        };
+        if here > 0 || behind.is_some_and(|behind| behind.outranks(own, &departure, node)) {
+            gathered.users.insert(departure.user, here);
+        }
+    }
+    gathered
+}
+
 /// Answers a question of another node: whatever the workers of this one say.
 pub(super) fn ask_for_node<T: Transport>(
     engine: &mut Engine<GatewaySession, T>,
@@ -99,7 +150,7 @@ pub(super) fn ask_for_node<T: Transport>(
     let workers = match question {
         Question::UsersIn(room) => shard.workers_with(Kind::Room, room),
         // Any worker knows the rooms and users of all.
-        Question::Rooms { .. } | Question::Node => vec![shard.worker],
+        Question::Rooms { .. } | Question::Node | Question::Departed { .. } => vec![shard.worker],
         Question::ConnectionsOf(user) => shard.workers_with(Kind::User, user),
         Question::Act(who, _) => shard.workers_of(who),
     };
@@ -206,6 +257,9 @@ pub(super) fn take<T: Transport>(
             cluster.reply(origin, ticket, &gathered);
         }
         return;
+    }
+    if let Purpose::Departed(users) = &purpose {
+        return heard_of(engine.shard(), users, &gathered);
     }
     if let Purpose::Reply(reply) = purpose {
         engine.visit(connection, |session, cx| session.on_reply(reply, cx));

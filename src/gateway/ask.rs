@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::api::Claim;
+use super::backend::Departure;
 use crate::id::{ConnKey, ConnectionId};
 
 /// Whom something is done to.
@@ -57,6 +58,13 @@ pub enum Question {
     ConnectionsOf(Arc<str>),
     /// How many connections that concerned, once it is done.
     Act(Who, Act),
+    /// Which of these users are there, or have left there later than at the node that asks.
+    Departed {
+        /// The number of that node.
+        node: u64,
+        /// The users, and when they left it.
+        users: Vec<(Arc<str>, u64)>,
+    },
 }
 
 /// A connection, as the API tells it.
@@ -169,6 +177,8 @@ pub(super) enum Purpose {
     },
     /// A call of the API that sends messages.
     Sent(Sent),
+    /// The back end is to be told of those who are nowhere else.
+    Departed(Vec<Departure>),
     /// A client is told this once other nodes are heard.
     Reply(Vec<u8>),
     /// And a worker this.

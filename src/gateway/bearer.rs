@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::value::RawValue;
+
 use super::config::GatewayConfig;
 use super::name::check_name;
 use crate::auth::token::{Grant, TokenError, TokenPolicy};
@@ -30,6 +34,11 @@ impl Bearer {
         };
         bearer.is_over(now);
         bearer
+    }
+
+    /// Whether a subprotocol of a handshake is a token.
+    pub(super) fn is_shown_by(subprotocol: &str) -> bool {
+        subprotocol.starts_with(SUBPROTOCOL_PREFIX)
     }
 
     pub(super) fn grant(&self) -> &Grant {
@@ -95,6 +104,14 @@ pub(super) fn of_request(
     };
     let grant = grant_of(&token, tokens, config)?;
     Ok(Some(Box::new(Bearer::new(grant, now))))
+}
+
+/// What the token of a handshake claims, as it was written; only of one that was believed.
+pub(super) fn claims_of(request: &RequestHead<'_>) -> Option<Box<RawValue>> {
+    let token = token_of(request)?;
+    let claims = token.split('.').nth(1)?;
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    RawValue::from_string(String::from_utf8(claims).ok()?).ok()
 }
 
 /// What a token grants to a user whom others can name.

@@ -5,6 +5,7 @@ mod admission;
 mod answering;
 mod api;
 mod ask;
+mod backend;
 mod bearer;
 mod client;
 mod cluster;
@@ -26,6 +27,7 @@ mod websocket;
 
 pub use address::AddressLimits;
 pub use admission::{Admission, Verdict};
+pub use backend::{BackendPolicy, Behind, serve_departures};
 pub use client::ClientAddress;
 pub use cluster::{Cluster, envelope};
 pub use config::{EndpointKind, GatewayConfig, Route};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::admission::Admission;
 use super::api::Idempotency;
+use super::backend::Behind;
 use super::cluster::Cluster;
 use super::config::EndpointKind;
 use super::dashboard::{Arrival, Dashboards};
@@ -19,6 +20,7 @@ use super::tally::Tally;
 use crate::buffer::Account;
 use crate::hub::Directory;
 use crate::id::ConnectionId;
+use crate::limits::NODE_EXPIRY;
 use crate::reactor::{Command, Mailbox};
 use crate::socketio::Moment;
 use crate::socketio::engine::handshake::Transport;
@@ -60,6 +62,7 @@ pub struct Node {
     number: u64,
     name: String,
     cluster: OnceLock<Cluster>,
+    behind: OnceLock<Behind>,
     started_at: Instant,
     publication_bytes: Arc<AtomicUsize>,
     account: Arc<Account>,
@@ -88,6 +91,7 @@ impl Node {
             number,
             name: format!("{number:016x}"),
             cluster: OnceLock::new(),
+            behind: OnceLock::new(),
             started_at: Instant::now(),
             publication_bytes: Arc::new(AtomicUsize::new(0)),
             account: Arc::default(),
@@ -187,6 +191,27 @@ impl Node {
     /// Goes among others, once, before the workers run.
     pub fn enter(&self, cluster: Cluster) {
         assert!(self.cluster.set(cluster).is_ok(), "there is one cluster");
+    }
+
+    /// Has a back end behind it, once, before the workers run.
+    pub fn set_behind(&self, behind: Behind) {
+        assert!(self.behind.set(behind).is_ok(), "there is one back end");
+    }
+
+    /// The back end, where there is one.
+    pub fn behind(&self) -> Option<&Behind> {
+        self.behind.get()
+    }
+
+    /// Whether another node is alive, as far as is known.
+    pub(super) fn has_company(&self) -> bool {
+        self.cluster().is_some_and(|cluster| {
+            let mut nodes = cluster.nodes().into_iter();
+            nodes.any(|other| {
+                let is_alive = other.alive_at.is_some_and(|at| at.elapsed() < NODE_EXPIRY);
+                is_alive && other.node != self.name
+            })
+        })
     }
 
     /// The other nodes, where there may be some.

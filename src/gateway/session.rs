@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::admission::Verdict;
 use super::answering;
 use super::ask::{Act, Described, Gathered, Question};
+use super::backend::{self, Departure};
 use super::client::ClientAddress;
 use super::config::GatewayConfig;
 use super::dashboard::Telling;
@@ -15,6 +16,7 @@ use super::shard::Shard;
 use super::socketio;
 use super::tally::Limit;
 use super::websocket::WebSocketStage;
+use crate::backend::{Answer, Failure};
 use crate::hub::{Encoding, Publication};
 use crate::id::ConnKey;
 use crate::reactor::{CloseReason, Context, Engine, Session, Tick, Transport};
@@ -51,6 +53,15 @@ pub enum Mail {
         /// What there is at the other.
         part: Box<Gathered>,
     },
+    /// The back end has answered a call of this worker, or never will.
+    Answered {
+        /// What this worker calls the call.
+        number: u32,
+        /// The answer.
+        answer: Box<Result<Answer, Failure>>,
+    },
+    /// Users have left this node, and the others are to be asked whether they have them.
+    Departed(Vec<Departure>),
     /// All metrics, for a connection that has asked for them.
     Metrics {
         /// Which.
@@ -180,6 +191,31 @@ impl GatewaySession {
     pub(super) fn on_carried_no_more(&mut self, cx: &mut Context<'_, Self>) {
         if let Stage::WebSocket(websocket) = &mut self.stage {
             websocket.on_carried_no_more(cx);
+        }
+    }
+
+    /// The back end has said whether the client may connect.
+    pub(super) fn on_admitted(
+        &mut self,
+        answer: Result<Answer, Failure>,
+        cx: &mut Context<'_, Self>,
+    ) {
+        if let Stage::Http(http) = &mut self.stage
+            && let Some(upgraded) = http.on_admitted(answer, &self.entry, cx)
+        {
+            self.stage = Stage::WebSocket(upgraded);
+        }
+    }
+
+    /// The back end has said what is to be done about a message.
+    pub(super) fn on_answered(
+        &mut self,
+        id: Option<&str>,
+        answer: Result<Answer, Failure>,
+        cx: &mut Context<'_, Self>,
+    ) {
+        if let Stage::WebSocket(websocket) = &mut self.stage {
+            websocket.on_answered(id, answer, cx);
         }
     }
 
@@ -353,6 +389,8 @@ impl Session for GatewaySession {
                 question,
             } => answering::ask_for_node(engine, origin, ticket, &question),
             Mail::Answer { number, part } => answering::take(engine, number, *part),
+            Mail::Answered { number, answer } => backend::settle(engine, number, *answer),
+            Mail::Departed(users) => answering::ask_of_departures(engine, users),
             Mail::Metrics { connection, text } => {
                 engine.visit(connection, |session, cx| {
                     session.on_told(text.as_bytes(), cx);

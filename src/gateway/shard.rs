@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::api::Claim;
 use super::ask::{Answered, Asks, Gathered, Purpose, Question, Who};
+use super::backend::Calls;
 use super::cluster::{Asker, Whom};
 use super::config::GatewayConfig;
 use super::json::message::Object;
@@ -39,6 +40,8 @@ pub struct Shard {
     pub(super) meters: Arc<WorkerMeters>,
     pub(super) hub: Hub,
     pub(super) asks: Asks,
+    /// Of the back end.
+    pub(super) calls: Calls,
     /// What another worker's mailbox had no room for, in order.
     outbox: VecDeque<(usize, Mail)>,
     /// Publishers that wait until there is room again.
@@ -69,19 +72,29 @@ impl Text {
     }
 }
 
+/// A worker has got its first member of a group, or lost its last.
+fn follow(node: &Node, kind: Kind, name: &str) {
+    // First, as the registry of nodes has to know of whoever may have gone.
+    if kind == Kind::User
+        && let Some(behind) = node.behind()
+        && node.directory().total(kind, name) == 0
+    {
+        behind.left(name);
+    }
+    if let Some(cluster) = node.cluster() {
+        cluster.note(kind, name);
+    }
+}
+
 impl Shard {
     /// The share of worker number `worker`.
     pub fn new(worker: usize, config: Arc<GatewayConfig>, node: Arc<Node>) -> Self {
         let codec = Codec::new(config.codec);
         let mut hub = Hub::new(worker, Arc::clone(node.directory()));
         hub.set_policies(Arc::clone(&config.room_policies));
-        if node.cluster().is_some() {
+        if node.cluster().is_some() || node.behind().is_some() {
             let node = Arc::clone(&node);
-            hub.set_watch(move |kind, name| {
-                if let Some(cluster) = node.cluster() {
-                    cluster.note(kind, name);
-                }
-            });
+            hub.set_watch(move |kind, name| follow(&node, kind, name));
         }
         let meters = Arc::clone(&node.meters()[worker]);
         Self {
@@ -92,6 +105,7 @@ impl Shard {
             codec,
             hub,
             asks: Asks::default(),
+            calls: Calls::default(),
             outbox: VecDeque::new(),
             paused: Vec::new(),
             watchers: Vec::new(),

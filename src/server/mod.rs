@@ -33,6 +33,8 @@ pub enum StartError {
     Tokens(TokenKeysError),
     /// Files for TLS with Redis.
     RedisTls(String),
+    /// The way to the back end, for what is wrong with its certificates.
+    Backend(String),
     /// A poller, a thread, a signal handler that the system does not give.
     System(io::Error),
     /// A second signal while connections were still being sent away.
@@ -47,6 +49,7 @@ impl fmt::Display for StartError {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Tls(error) => error.fmt(f),
             Self::Tokens(error) => error.fmt(f),
+            Self::Backend(problem) => write!(f, "the back end: {}", Escaped(problem)),
             Self::RedisTls(problem) => write!(f, "{}", Escaped(problem)),
             Self::System(error) => write!(f, "the system gives too little to start: {error}"),
             Self::Interrupted => f.write_str("stopped before every connection was sent away"),

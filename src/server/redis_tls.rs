@@ -32,7 +32,8 @@ fn equip(server: RedisServer, files: &RedisTlsFiles) -> Result<RedisServer, Stri
     equipped.map_err(|problem| format!("the files for TLS with Redis: {problem}"))
 }
 
-fn read(name: &str, path: &Path) -> Result<Vec<u8>, String> {
+/// A file of the settings.
+pub(super) fn read(name: &str, path: &Path) -> Result<Vec<u8>, String> {
     let bytes = fs::read(path);
     bytes.map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()))
 }

@@ -12,13 +12,15 @@ use signal_hook::iterator::Signals;
 use super::acceptor::{Acceptor, AcceptorConfig, AcceptorDesk};
 use super::listeners::Listener;
 use super::settings::{
-    Arguments, ClusterSettings, ListenAddress, Loaded, Settings, reloadable_changes,
+    Arguments, BackendSettings, ClusterSettings, ListenAddress, Loaded, Settings,
+    reloadable_changes,
 };
 use super::{StartError, logging, process, redis_tls, tls_files, token_keys, translate};
+use crate::backend::Backend;
 use crate::broker::redis::RedisBroker;
 use crate::gateway::{
-    Admission, Cluster, DASHBOARDS_MAX, GatewayConfig, GatewaySession, Mail, Node, SCRAPES_MAX,
-    Shard, serve_dashboards, serve_scrapes,
+    Admission, Behind, Cluster, DASHBOARDS_MAX, GatewayConfig, GatewaySession, Mail, Node,
+    SCRAPES_MAX, Shard, serve_dashboards, serve_departures, serve_scrapes,
 };
 use crate::reactor::{Clock, Command, Mailbox, Reactor};
 use crate::timestamp;
@@ -94,8 +96,14 @@ pub(super) fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), StartErro
         }
     }
     waiter.join().map_err(|_| StartError::Interrupted)?;
+    let behind = server.node.behind();
+    let is_told = behind.is_none_or(|behind| behind.finish(&server.node));
     if let Some(cluster) = server.node.cluster() {
-        cluster.leave();
+        if is_told {
+            cluster.leave();
+        } else {
+            log::info!("the other nodes tell the back end who has gone");
+        }
     }
     log::info!("stopped");
     Ok(())
@@ -145,6 +153,11 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     let config = translate::gateway(settings, tokens.map(Arc::new));
     if let Some(cluster) = &settings.cluster {
         node.enter(connect(&node, cluster, &config)?);
+    }
+    if let Some(backend) = &settings.backend {
+        node.set_behind(behind(&node, backend)?);
+        let of = Arc::downgrade(&node);
+        spawn("departures", move || serve_departures(&of))?;
     }
     tell_operators(&node)?;
     let mut reactors = reactors(settings, config, &node)?;
@@ -204,6 +217,17 @@ fn connect(
     let start =
         |identity, inbox| RedisBroker::start(server, identity, inbox).map_err(StartError::System);
     Cluster::join(node, &settings.prefix, config.codec, start)
+}
+
+/// The way to the back end; it need not be there.
+fn behind(node: &Arc<Node>, settings: &BackendSettings) -> Result<Behind, StartError> {
+    let config = translate::backend(settings, node.name()).map_err(StartError::Backend)?;
+    let policy = translate::backend_policy(settings);
+    let start = |inbox| Backend::start(config, inbox);
+    Behind::start(node, policy, start).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => StartError::Backend(error.to_string()),
+        _ => StartError::System(error),
+    })
 }
 
 /// The threads that answer requests for metrics, and tell dashboards. They end with the node.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::redis_tls::read;
 use crate::auth::token::TokenPolicy;
+use crate::backend::{BackendConfig, BreakerLimits, ClientConfig};
 use crate::gateway::{
-    AddressLimits, EndpointKind, GatewayConfig, LIVE_PATH, Route, SocketIoConfig,
+    AddressLimits, BackendPolicy, EndpointKind, GatewayConfig, LIVE_PATH, Route, SocketIoConfig,
 };
 use crate::reactor::Limits;
-use crate::server::settings::Settings;
+use crate::server::settings::{BackendSettings, Settings};
 use crate::socketio::{engine, socket};
 use crate::websocket::codec;
 use crate::websocket::extension::DeflatePolicy;
@@ -77,6 +79,42 @@ fn socketio(settings: &Settings) -> SocketIoConfig {
         namespaces: socketio.namespaces.as_slice().into(),
         queues_bytes_max: settings.send_queue_total_bytes_max,
         is_conformance: socketio.is_conformance,
+    }
+}
+
+/// The way to the back end of the node of that name.
+///
+/// # Errors
+/// The file that cannot be used, and why.
+pub(super) fn backend(settings: &BackendSettings, node: &str) -> Result<BackendConfig, String> {
+    let url = match &settings.roots {
+        Some(path) => settings
+            .url
+            .clone()
+            .with_roots(read("BACKEND_TLS_CA", path)?),
+        None => settings.url.clone(),
+    };
+    Ok(BackendConfig {
+        client: ClientConfig {
+            url,
+            secrets: settings.secrets.clone(),
+            mode: settings.mode,
+            source: format!("/tidegate/{node}").into(),
+        },
+        concurrency: settings.concurrency,
+        queue: settings.queue,
+        breaker: BreakerLimits::default(),
+    })
+}
+
+/// What the back end is told of.
+pub(super) fn backend_policy(settings: &BackendSettings) -> BackendPolicy {
+    BackendPolicy {
+        events: settings.events.clone(),
+        endpoints: settings.endpoints.clone(),
+        headers: settings.headers.clone(),
+        debounce: settings.disconnect_delay,
+        farewell: settings.queue.time_limit,
     }
 }
 

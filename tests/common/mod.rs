@@ -9,6 +9,7 @@
 )]
 
 pub(crate) mod asyncapi;
+pub(crate) mod back_end;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod deployed;

@@ -222,7 +222,7 @@ impl Registrar<'_> {
         // Notes that come from here on are about what may have changed while it was listed.
         register.notes.forget();
         let inbox = &self.register.inbox;
-        let channels = inbox.channels();
+        let channels = inbox.held();
         for list in List::ALL {
             let entries = channels.iter().filter_map(|channel| inbox.entry(channel));
             let ours = entries.filter(|(its, _)| *its == list);
@@ -246,13 +246,13 @@ impl Registrar<'_> {
         Ok(())
     }
 
-    /// Looks at what was noted: whether this node listens now, whatever it did before.
+    /// Looks at what was noted: whether this node holds it now, whatever it did before.
     fn follow(&mut self, link: &mut Connection) -> RedisResult<()> {
         let (noted, inbox) = (self.register.notes.take(), &self.register.inbox);
         for list in List::ALL {
             let entries = noted.iter().filter_map(|channel| {
                 let (its, name) = inbox.entry(channel)?;
-                (its == list).then(|| (name.as_bytes(), inbox.listens_to(channel)))
+                (its == list).then(|| (name.as_bytes(), inbox.is_held(channel)))
             });
             let (held, gone): (Vec<_>, Vec<_>) = entries.partition(|(_, is_held)| *is_held);
             for (command, entries) in [("SADD", held), ("SREM", gone)] {

@@ -208,8 +208,9 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
         | Purpose::Delivered { .. }
         | Purpose::Reply(_)
         | Purpose::Part { .. }
+        | Purpose::Departed(_)
         | Purpose::Node { .. } => {
-            unreachable!("told on the gateway protocol")
+            unreachable!("told elsewhere")
         }
         Purpose::Sent(sent) => return told_sent(sent, gathered),
         Purpose::Nodes(info) => {

@@ -69,6 +69,15 @@ impl Arrivals {
         audience.total()
     }
 
+    /// Whether the back end is still to be told that the user of that channel has gone.
+    fn is_leaving(&self, channel: &str) -> bool {
+        let node = self.node.upgrade();
+        let behind = node.as_ref().and_then(|node| node.behind());
+        behind
+            .zip(self.channels.group(channel))
+            .is_some_and(|(behind, (kind, name))| kind == Kind::User && behind.is_leaving(name))
+    }
+
     /// The channels that this node listens to whoever is there.
     fn always(&self) -> [String; 2] {
         [self.channels.nodes(), self.channels.node(self.number)]
@@ -202,6 +211,22 @@ impl Inbox for Arrivals {
         groups.chain(self.always()).collect()
     }
 
+    /// Who may have gone is held until the back end knows: another node goes on with it where this one dies.
+    fn held(&self) -> Vec<String> {
+        let mut channels = self.channels();
+        if let Some(node) = self.node.upgrade()
+            && let Some(behind) = node.behind()
+        {
+            let users = behind.leaving();
+            channels.extend(users.iter().map(|user| self.channels.of(Kind::User, user)));
+        }
+        channels
+    }
+
+    fn is_held(&self, channel: &str) -> bool {
+        self.listens_to(channel) || self.is_leaving(channel)
+    }
+
     fn entry<'c>(&self, channel: &'c str) -> Option<(List, &'c str)> {
         let (kind, name) = self.channels.group(channel)?;
         match kind {
@@ -212,11 +237,20 @@ impl Inbox for Arrivals {
     }
 
     fn gone(&self, node: &str, list: List, names: &[String]) {
+        let here = self.node.upgrade();
+        let behind = here.as_ref().and_then(|here| here.behind());
         for name in names {
             log::debug!(
                 "node {node} is dead, and was the one with {} {name:?}",
                 list.name()
             );
+            if let (List::Users, Some(behind)) = (list, behind) {
+                behind.left(name);
+                // Held here before it is off the list of the dead one.
+                if let Some(cluster) = here.as_ref().and_then(|here| here.cluster()) {
+                    cluster.note(Kind::User, name);
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! A call of the API, as one request of a connection: its head, its body, the wait for what workers gather, its answer.
 
 use super::answer::Answer;
+use super::connecting::Connecting;
 use super::engineio::{Poll, Post};
 use super::{Outcome, say};
 use crate::gateway::api::{self, Call, Caller, Claim, Done, Kept, Problem};
@@ -37,6 +38,8 @@ pub(super) enum Pending {
     Polling(Poll),
     /// What it brings to a session is coming, or being read.
     Posting(Post),
+    /// It is an opening handshake, and the back end has been asked.
+    Connecting(Connecting),
 }
 
 /// A call whose body is coming.

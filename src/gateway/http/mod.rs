@@ -2,6 +2,7 @@
 
 mod answer;
 mod call;
+mod connecting;
 mod engineio;
 mod metrics;
 mod pages;
@@ -160,6 +161,26 @@ impl HttpStage {
             Some(Pending::Polling(poll)) => poll.lost(key, shard),
             Some(Pending::Posting(post)) => post.lost(shard),
             other => self.pending = other.map(Box::new),
+        }
+    }
+
+    /// The back end has said whether the client may connect; the stage that follows where it may.
+    pub(super) fn on_admitted(
+        &mut self,
+        answer: Result<crate::backend::Answer, crate::backend::Failure>,
+        entry: &Entry,
+        cx: &mut Context<'_, GatewaySession>,
+    ) -> Option<WebSocketStage> {
+        let Some(Pending::Connecting(connecting)) = self.pending.take().map(|pending| *pending)
+        else {
+            return None;
+        };
+        match connecting.admit(answer, entry, cx) {
+            Ok(websocket) => Some(websocket),
+            Err(outcome) => {
+                let _ = self.go_on(outcome, cx);
+                None
+            }
         }
     }
 

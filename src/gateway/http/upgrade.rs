@@ -1,7 +1,7 @@
 //! The opening handshake on a route: 101, or the refusal.
 
 use super::answer::Answer;
-use super::{Outcome, RETRY_AFTER, address_refused, say};
+use super::{Outcome, RETRY_AFTER, address_refused, connecting, say};
 use crate::gateway::address::AddressRefusal;
 use crate::gateway::admission::Verdict;
 use crate::gateway::bearer;
@@ -9,11 +9,11 @@ use crate::gateway::client::ClientAddress;
 use crate::gateway::config::EndpointKind;
 use crate::gateway::metrics::Asked;
 use crate::gateway::session::{Entry, GatewaySession};
-use crate::gateway::websocket::WebSocketStage;
+use crate::gateway::websocket::{Opened, WebSocketStage};
 use crate::http::forwarded::TrustedProxies;
 use crate::http::head::RequestHead;
 use crate::reactor::Context;
-use crate::websocket::handshake::{self, HandshakeError};
+use crate::websocket::handshake::{self, Accepted, HandshakeError};
 use crate::websocket::protocol::Protocol;
 
 /// Checks everything that may refuse a WebSocket and answers 101, or the refusal.
@@ -55,9 +55,33 @@ pub(super) fn upgrade(
     if let Err(refusal) = enter_forwarded(request, entry, cx) {
         return Err(refuse(address_refused(refusal), cx));
     }
+    let node = std::sync::Arc::clone(&cx.shard.node);
+    if let Some(behind) = node.behind()
+        && behind.admits(config.routes[route].endpoint)
+    {
+        return Err(connecting::ask(
+            request, accepted, route, bearer, behind, entry, cx,
+        ));
+    }
+    let opened = Opened {
+        bearer,
+        user: None,
+        memory: None,
+    };
+    Ok(switch(&accepted, route, opened, entry, cx))
+}
+
+/// Answers 101: from here on it is a WebSocket.
+pub(super) fn switch(
+    accepted: &Accepted<'_>,
+    route: usize,
+    opened: Opened<'_>,
+    entry: &Entry,
+    cx: &mut Context<'_, GatewaySession>,
+) -> WebSocketStage {
     accepted.write(cx.out.cork());
     cx.shard.meters.count_answer(Asked::Handshake, 101);
-    let row = &config.routes[route];
+    let row = &cx.shard.config.routes[route];
     log::info!(
         "{} opened: address={} path={}",
         cx.shard.id(cx.key),
@@ -65,7 +89,7 @@ pub(super) fn upgrade(
         row.path
     );
     let protocol = Protocol::new(crate::websocket::protocol::Role::Server, accepted.deflate);
-    Ok(WebSocketStage::open(protocol, route, bearer, cx))
+    WebSocketStage::open(protocol, route, opened, cx)
 }
 
 /// The `Origin` header; several are no origin.
@@ -85,7 +109,7 @@ pub(super) fn refuse_handshake(
     refuse(refusal, cx)
 }
 
-fn refuse(refusal: Answer<'_>, cx: &mut Context<'_, GatewaySession>) -> Outcome {
+pub(super) fn refuse(refusal: Answer<'_>, cx: &mut Context<'_, GatewaySession>) -> Outcome {
     say(&refusal.to(Asked::Handshake), cx)
 }
 

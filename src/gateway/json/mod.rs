@@ -12,6 +12,7 @@ use std::time::UNIX_EPOCH;
 
 use super::ask::{Gathered, Purpose};
 use super::bearer::{Bearer, grant_of};
+use super::config::EndpointKind;
 use super::shard::Shard;
 use crate::auth::token::Grant;
 use crate::hub::{Encoding, Joined, Kind, PeerId};
@@ -37,6 +38,11 @@ pub(super) struct JsonEndpoint {
 
 /// The kinds of groups that a connection may be in.
 const GROUPS: [Kind; 3] = [Kind::Everyone, Kind::User, Kind::Room];
+
+/// A message of a type that is not the gateway's.
+pub(super) struct Foreign<'m> {
+    pub(super) id: Id<'m>,
+}
 
 /// Where a message has come from.
 pub(super) struct Surroundings<'s> {
@@ -80,16 +86,24 @@ impl JsonEndpoint {
         self.peer
     }
 
-    /// Does what a text message asks for; the answer, if any, is appended to `reply`.
-    pub(super) fn on_text(
+    /// Does what a text message asks for; the answer, if any, is appended to `reply`. A message that is the back end's to answer is given
+    /// back.
+    pub(super) fn on_text<'m>(
         &mut self,
-        message: &[u8],
+        message: &'m [u8],
         surroundings: Surroundings<'_>,
         shard: &mut Shard,
         reply: &mut Vec<u8>,
-    ) {
+    ) -> Option<Foreign<'m>> {
         let (id, request) = request::parse(message, shard.config.name_chars_max);
+        let behind = shard.node.behind();
+        if matches!(request, Err(Refusal::UnknownType))
+            && behind.is_some_and(|behind| behind.answers(EndpointKind::Gateway))
+        {
+            return Some(Foreign { id });
+        }
         self.on_request(id, request, surroundings, shard, reply);
+        None
     }
 
     /// Does what is asked for under that id, or says why not; the answer, if any, is appended to `reply`.
@@ -141,6 +155,16 @@ impl JsonEndpoint {
         let delivered = gathered.delivered.first().copied().unwrap_or(0);
         let ack = Object::new(reply, "ack").id(id);
         with_missing(gathered, ack.number("delivered", delivered)).end();
+    }
+
+    /// Tells what a message was refused for.
+    pub(super) fn refuse(refusal: &Refusal, id: Id<'_>, reply: &mut Vec<u8>) {
+        write_refusal(refusal, id, reply);
+    }
+
+    /// Tells that a message was followed.
+    pub(super) fn confirm(id: Id<'_>, reply: &mut Vec<u8>) {
+        Object::new(reply, "ack").id(id).end();
     }
 
     /// The connection goes to another worker, and takes its groups along.

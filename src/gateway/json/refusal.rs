@@ -31,6 +31,14 @@ pub(in crate::gateway) enum Refusal {
     /// Tokens are for nothing here.
     NoTokens,
     Token(TokenError),
+    /// Too much waits for the back end already.
+    Busy,
+    /// The back end is not asked, since it does not answer.
+    Away,
+    /// It was asked, and has not answered as it should.
+    Failed,
+    /// It has said no, and why.
+    Declined(Box<str>),
 }
 
 impl Refusal {
@@ -65,6 +73,10 @@ impl Refusal {
             Self::Forbidden(_) => "forbidden",
             Self::NotAuthenticated => "not-authenticated",
             Self::NoTokens | Self::Token(_) => "bad-token",
+            Self::Busy => "backend-busy",
+            Self::Away => "backend-away",
+            Self::Failed => "backend-failed",
+            Self::Declined(_) => "backend-refused",
         }
     }
 }
@@ -98,6 +110,17 @@ impl fmt::Display for Refusal {
             Self::NotAuthenticated => f.write_str("Who you are is told by a token here."),
             Self::NoTokens => f.write_str("This server knows no tokens."),
             Self::Token(error) => f.write_str(error.sentence()),
+            Self::Busy => {
+                f.write_str("Too much waits for the service behind this server: try again later.")
+            }
+            Self::Away => f.write_str("The service behind this server is away: try again later."),
+            Self::Failed => {
+                f.write_str("The service behind this server has not answered as it should.")
+            }
+            Self::Declined(sentence) if sentence.is_empty() => {
+                f.write_str("The service behind this server refuses that.")
+            }
+            Self::Declined(sentence) => f.write_str(sentence),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::WebSocketStage;
 use crate::gateway::ask::{Act, Gathered};
-use crate::gateway::bearer::Bearer;
 use crate::gateway::config::EndpointKind;
 use crate::gateway::dashboard::{Dashboard, Telling};
 use crate::gateway::json::{JsonEndpoint, Refusal, Surroundings};
@@ -35,11 +34,11 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    /// What a route has for a connection that has shown `bearer`, and whether its user may have one more connection.
+    /// What a route has for a connection of `user`, where it is known, and whether that user may have one more connection.
     pub(super) fn open(
         protocol: &Protocol,
         route: usize,
-        bearer: Option<&Bearer>,
+        user: Option<&str>,
         cx: &mut Context<'_, GatewaySession>,
     ) -> (Self, bool) {
         let encoding = encoding(protocol, cx.shard);
@@ -54,7 +53,6 @@ impl Endpoint {
                 }
             }
             EndpointKind::Gateway => {
-                let user = bearer.map(|bearer| &*bearer.grant().user);
                 let (json, is_allowed) = JsonEndpoint::open(cx.key, encoding, user, cx.shard);
                 return (Self::Json(json), is_allowed);
             }
@@ -102,6 +100,7 @@ impl WebSocketStage {
             }
             Endpoint::Json(endpoint) => {
                 let mut reply = cx.shard.take_reply();
+                let mut foreign = None;
                 match kind {
                     MessageKind::Text => {
                         let connection = cx.shard.id(cx.key);
@@ -110,9 +109,12 @@ impl WebSocketStage {
                             now: cx.now,
                             bearer: &mut self.bearer,
                         };
-                        endpoint.on_text(payload, place, cx.shard, &mut reply);
+                        foreign = endpoint.on_text(payload, place, cx.shard, &mut reply);
                     }
                     MessageKind::Binary => JsonEndpoint::on_binary(&mut reply),
+                }
+                if let Some(foreign) = foreign {
+                    self.ask_behind(payload, foreign.id, &mut reply, cx);
                 }
                 self.reply(reply, cx);
             }

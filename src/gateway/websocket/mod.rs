@@ -1,8 +1,11 @@
 //! The WebSocket stage of a connection: frames in and out, messages to the endpoint, close handshake.
 
+mod answered;
 mod endpoint;
 mod throttle;
 mod watch;
+
+use serde_json::value::RawValue;
 
 use super::bearer::Bearer;
 use super::session::GatewaySession;
@@ -37,6 +40,26 @@ pub(super) struct WebSocketStage {
     throttle: Option<Box<Throttle>>,
     /// The token that was shown.
     bearer: Option<Box<Bearer>>,
+    /// What the back end wants remembered, where it has let the connection in.
+    memory: Option<Box<Memory>>,
+}
+
+/// Who comes in, besides where from.
+#[derive(Debug, Default)]
+pub(super) struct Opened<'o> {
+    /// The token that was shown.
+    pub(super) bearer: Option<Box<Bearer>>,
+    /// The user that the back end has named.
+    pub(super) user: Option<&'o str>,
+    /// What the back end wants remembered, where it was asked.
+    pub(super) memory: Option<Box<Memory>>,
+}
+
+/// What the back end wants remembered.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// A JSON object.
+    pub(super) metadata: Option<Box<RawValue>>,
 }
 
 impl WebSocketStage {
@@ -44,10 +67,16 @@ impl WebSocketStage {
     pub(super) fn open(
         protocol: Protocol,
         route: usize,
-        bearer: Option<Box<Bearer>>,
+        opened: Opened<'_>,
         cx: &mut Context<'_, GatewaySession>,
     ) -> Self {
-        let (endpoint, is_allowed) = Endpoint::open(&protocol, route, bearer.as_deref(), cx);
+        let Opened {
+            bearer,
+            user,
+            memory,
+        } = opened;
+        let granted = bearer.as_ref().map(|bearer| &*bearer.grant().user);
+        let (endpoint, is_allowed) = Endpoint::open(&protocol, route, granted.or(user), cx);
         let kind = cx.shard.config.routes[route].endpoint;
         cx.shard.node.opened(kind);
         cx.shard.meters.count_opened(kind);
@@ -59,6 +88,7 @@ impl WebSocketStage {
             waiting_pong: None,
             throttle: Throttle::new(cx),
             bearer,
+            memory,
         };
         if is_allowed {
             stage.watch_silence(cx);
@@ -87,6 +117,7 @@ impl WebSocketStage {
             waiting_pong: None,
             throttle: Throttle::new(cx),
             bearer: None,
+            memory: None,
         };
         if carrier.is_some() {
             stage.watch_silence(cx);
@@ -403,6 +434,7 @@ impl WebSocketStage {
         if let Watch::Closing(_) = self.watch {
             return;
         }
+        self.tell_end(cx);
         self.leave_hub(cx.shard);
         let codec = &mut cx.shard.codec;
         self.protocol
@@ -413,6 +445,7 @@ impl WebSocketStage {
     }
 
     pub(super) fn on_close(&mut self, cx: &mut Context<'_, GatewaySession>) {
+        self.tell_end(cx);
         self.leave_hub(cx.shard);
         self.protocol.release(&mut cx.shard.codec);
     }

@@ -1,5 +1,6 @@
 //! Texts to the effective [`Settings`]: every value parsed, then checked against the others.
 
+mod backend;
 mod cluster;
 
 use std::path::PathBuf;
@@ -232,6 +233,7 @@ impl Entries {
             send_queue_total_bytes_max: self.number(Key::SendQueueTotal) as usize,
             room_policies: self.or_wrong(Key::RoomPolicies, self.room_policies())?,
             cluster: self.cluster()?,
+            backend: self.backend()?,
             tls: self
                 .path(Key::TlsCert)
                 .zip(self.path(Key::TlsKey))

@@ -70,6 +70,7 @@ impl Loaded {
         settings.subprotocols.clone_from(&old.subprotocols);
         settings.compression = old.compression;
         settings.cluster.clone_from(&old.cluster);
+        settings.backend.clone_from(&old.backend);
         if !tls_stays {
             settings.tls.clone_from(&old.tls);
         }

@@ -100,11 +100,16 @@ fn toml_value(setting: &Setting) -> String {
         (Key::RedisClusterNodes, ..) => {
             "[\"redis-1.example:6379\", \"redis-2.example:6379\"]".to_owned()
         }
+        (Key::BackendUrl, ..) => "\"https://app.example/events\"".to_owned(),
+        (Key::BackendSecret, ..) => "[\"whsec_c2VjcmV0IG9mIHR3ZW50eS1mb3VyIGJ5dGVz\"]".to_owned(),
+        (Key::BackendTlsCa, ..) => "\"/etc/tidegate/backend-ca.pem\"".to_owned(),
         (Key::TlsCert, ..) => "\"/etc/tidegate/certificate.pem\"".to_owned(),
         (Key::TlsKey, ..) => "\"/etc/tidegate/key.pem\"".to_owned(),
         (_, Kind::Whole { .. }, default) => default.shown().to_owned(),
         (_, Kind::Switch, default) => (default.shown() == "on").to_string(),
-        (_, Kind::List { .. }, default) => format!("[\"{}\"]", default.shown()),
+        (_, Kind::List { .. }, default) => {
+            format!("[\"{}\"]", default.shown().replace(',', "\", \""))
+        }
         (_, _, default) => format!("\"{}\"", default.shown()),
     }
 }

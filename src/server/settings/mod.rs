@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use crate::auth::api_key::ApiKey;
 use crate::auth::origin::OriginPolicy;
+use crate::backend::{BackendUrl, Kind as EventKind, Mode, QueueLimits, Secrets};
 use crate::broker::redis::RedisServer;
 use crate::http::forwarded::TrustedProxies;
 use crate::server::logging::escape::Escaped;
@@ -169,6 +170,8 @@ pub struct Settings {
     pub room_policies: RoomPolicies,
     /// What this node and others are connected by.
     pub cluster: Option<ClusterSettings>,
+    /// The service behind the gateway.
+    pub backend: Option<BackendSettings>,
     /// TLS on every TCP listener.
     pub tls: Option<TlsFiles>,
     /// Route table, in order.
@@ -209,6 +212,31 @@ pub struct ClusterSettings {
     pub tls: Option<RedisTlsFiles>,
     /// What all names in it begin with.
     pub prefix: String,
+}
+
+/// The service behind the gateway.
+#[derive(Debug, Clone)]
+pub struct BackendSettings {
+    /// Where it is.
+    pub url: BackendUrl,
+    /// `BACKEND_TLS_CA`.
+    pub roots: Option<PathBuf>,
+    /// What it knows us by.
+    pub secrets: Secrets,
+    /// How events are put into requests.
+    pub mode: Mode,
+    /// The kinds of events that it is told of.
+    pub events: Vec<EventKind>,
+    /// The endpoints whose connections it is asked about.
+    pub endpoints: Vec<EndpointKind>,
+    /// The header fields that it sees, in lower case.
+    pub headers: Vec<String>,
+    /// Requests at one time.
+    pub concurrency: usize,
+    /// What may wait.
+    pub queue: QueueLimits,
+    /// A user who is back within this time has not gone.
+    pub disconnect_delay: Duration,
 }
 
 /// Files for TLS with Redis.

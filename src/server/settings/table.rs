@@ -66,6 +66,20 @@ pub enum Key {
     RedisSentinelPassword,
     RedisClusterNodes,
     RedisPrefix,
+    BackendUrl,
+    BackendSecret,
+    BackendTlsCa,
+    BackendEvents,
+    BackendEndpoints,
+    BackendHeaders,
+    BackendFormat,
+    BackendTimeout,
+    BackendRetries,
+    BackendConcurrency,
+    BackendQueue,
+    BackendQueueSize,
+    BackendQueuePolicy,
+    BackendDisconnectDelay,
     Compression,
     CompressionLevel,
     CompressionWindowBits,
@@ -98,6 +112,8 @@ pub enum Theme {
     SocketIo,
     /// Other nodes.
     Cluster,
+    /// The service behind the gateway.
+    Backend,
     /// permessage-deflate.
     Compression,
     /// Certificates.
@@ -117,6 +133,7 @@ impl Theme {
             Self::SendQueue => "Send queue",
             Self::SocketIo => "Socket.IO",
             Self::Cluster => "Cluster",
+            Self::Backend => "Back end",
             Self::Compression => "Compression",
             Self::Tls => "TLS",
             Self::Log => "Log",

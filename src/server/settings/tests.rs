@@ -1,5 +1,6 @@
 //! Sources, precedence, reports and reloads; what is refused stands in `refusals`.
 
+mod backend;
 mod refusals;
 
 use std::fs;
@@ -162,6 +163,9 @@ fn every_setting_comes_from_every_source() {
         Key::RedisUrl => "rediss://127.0.0.1:6379",
         Key::RedisTlsCa | Key::RedisTlsCert | Key::RedisTlsKey => "/x",
         Key::RedisSentinels | Key::RedisClusterNodes => "127.0.0.1:7000",
+        Key::BackendUrl => "http://127.0.0.1:1/",
+        Key::BackendSecret => backend::SECRET,
+        Key::BackendTlsCa => "/x",
         Key::RoomPolicies => "ticker.*=latest",
         Key::AuthRequired => "on",
         Key::AllowedOrigins => "https://example.com",

@@ -11,7 +11,7 @@ use sha1::{Digest, Sha1};
 
 pub use super::extension::{DeflateOffer, DeflateParams, DeflatePolicy};
 pub use client::{ClientRequest, Established, InvalidRequest, ResponseError};
-pub use server::{Accepted, HandshakeError, accept, is_upgrade};
+pub use server::{Accepted, HandshakeError, accept, is_upgrade, offered_subprotocols};
 
 /// What the key is hashed with (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -1,5 +1,6 @@
 //! The server's side: RFC 6455 section 4.2.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::http::body::BodyFraming;
@@ -95,8 +96,9 @@ impl std::error::Error for HandshakeError {}
 pub struct Accepted<'o> {
     /// The agreed compression.
     pub deflate: Option<DeflateParams>,
-    /// The chosen subprotocol, one of those configured: never bytes of the peer.
-    pub subprotocol: Option<&'o str>,
+    /// The chosen subprotocol, one of those configured, or one that somebody else is to answer for ([`Self::agree_on`]): never just
+    /// bytes of the peer.
+    pub subprotocol: Option<Cow<'o, str>>,
     accept_value: AcceptText,
     server_window_offered: bool,
 }
@@ -124,13 +126,36 @@ pub fn accept<'o>(
         .map_err(|_| HandshakeError::Extensions)?;
     Ok(Accepted {
         deflate: answer.map(|answer| answer.params),
-        subprotocol,
+        subprotocol: subprotocol.map(Cow::Borrowed),
         accept_value: accept_value(&key),
         server_window_offered: answer.is_some_and(|answer| answer.server_window_offered),
     })
 }
 
+/// The subprotocols that the client asks for, the dearest first. In a handshake that was accepted they are tokens, all different.
+pub fn offered_subprotocols<'h>(head: &'h RequestHead<'_>) -> impl Iterator<Item = &'h str> {
+    let values = head.headers("sec-websocket-protocol");
+    let elements = values.flat_map(grammar::elements);
+    elements.filter_map(|offered| std::str::from_utf8(offered).ok())
+}
+
 impl Accepted<'_> {
+    /// The same, without the settings that it was made by.
+    pub fn into_owned(self) -> Accepted<'static> {
+        Accepted {
+            deflate: self.deflate,
+            subprotocol: self.subprotocol.map(|name| Cow::Owned(name.into_owned())),
+            accept_value: self.accept_value,
+            server_window_offered: self.server_window_offered,
+        }
+    }
+
+    /// Agrees on this one in place of what was chosen; it has to be one of those that the client has offered.
+    pub fn agree_on(&mut self, subprotocol: &str) {
+        debug_assert!(grammar::is_token(subprotocol.as_bytes()));
+        self.subprotocol = Some(Cow::Owned(subprotocol.to_owned()));
+    }
+
     /// Appends the 101 response to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(
@@ -140,7 +165,7 @@ impl Accepted<'_> {
               Sec-WebSocket-Accept: ",
         );
         out.extend_from_slice(&self.accept_value);
-        if let Some(subprotocol) = self.subprotocol {
+        if let Some(subprotocol) = &self.subprotocol {
             debug_assert!(grammar::is_token(subprotocol.as_bytes()));
             out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
             out.extend_from_slice(subprotocol.as_bytes());

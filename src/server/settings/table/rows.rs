@@ -401,6 +401,90 @@ pub static SETTINGS: &[Setting] = &[
     row(Key::RedisPrefix, "REDIS_PREFIX", Theme::Cluster, Kind::Text { least: 1 })
         .default("tidegate")
         .means("What all names in Redis begin with: nodes with the same one are one server."),
+    row(Key::BackendUrl, "BACKEND_URL", Theme::Backend, Kind::Text { least: 1 })
+        .means("Where the service behind the gateway is told of events, as `http://` or `https://` (`docs/backend.md`).")
+        .secret(),
+    row(
+        Key::BackendSecret,
+        "BACKEND_SECRET",
+        Theme::Backend,
+        Kind::List {
+            of: "`whsec_` and the base64 of 24 to 64 bytes; while they are rotated two",
+            empty: "none",
+        },
+    )
+    .default("")
+    .means("What events are signed with (Standard Webhooks); empty signs nothing.")
+    .secret(),
+    row(Key::BackendTlsCa, "BACKEND_TLS_CA", Theme::Backend, Kind::Path)
+        .means("Certificates in PEM of whom to believe who the back end is, where the system's are not to be believed."),
+    row(
+        Key::BackendEvents,
+        "BACKEND_EVENTS",
+        Theme::Backend,
+        Kind::List {
+            of: "`connect`, `message`, `disconnect`",
+            empty: "none",
+        },
+    )
+    .default("connect,message,disconnect")
+    .means("Which events it is told of."),
+    row(
+        Key::BackendEndpoints,
+        "BACKEND_ENDPOINTS",
+        Theme::Backend,
+        Kind::List {
+            of: "`gateway`, `echo`, `broadcast`",
+            empty: "none",
+        },
+    )
+    .default("gateway")
+    .means("At which endpoints it is asked who may connect; messages are its own at `gateway` alone."),
+    row(
+        Key::BackendHeaders,
+        "BACKEND_HEADERS",
+        Theme::Backend,
+        Kind::List {
+            of: "names of header fields",
+            empty: "none",
+        },
+    )
+    .default("cookie,origin,user-agent")
+    .means("Which header fields of a handshake it sees."),
+    row(Key::BackendFormat, "BACKEND_FORMAT", Theme::Backend, Kind::Word(&["binary", "structured"]))
+        .default("binary")
+        .means("How CloudEvents are put into requests: `binary` has attributes as header fields, `structured` all of it as one JSON object."),
+    row(Key::BackendTimeout, "BACKEND_TIMEOUT", Theme::Backend, duration(100 * MILLISECOND, 60 * SECOND))
+        .default("5s")
+        .means("Time for a request and what it takes to try it again."),
+    row(Key::BackendRetries, "BACKEND_RETRIES", Theme::Backend, whole(0, 10))
+        .default("2")
+        .means("How often `connect` and `message` are tried again within that time; `disconnect` is for an hour."),
+    row(Key::BackendConcurrency, "BACKEND_CONCURRENCY", Theme::Backend, whole(1, 256))
+        .default("64")
+        .means("Requests at one time."),
+    row(Key::BackendQueue, "BACKEND_QUEUE", Theme::Backend, whole(1, 1_000_000))
+        .default("10000")
+        .means("Events that may wait for the back end."),
+    row(Key::BackendQueueSize, "BACKEND_QUEUE_SIZE", Theme::Backend, size(64 * KIB, 16 * GIB))
+        .default("64MiB")
+        .means("Bytes of them."),
+    row(
+        Key::BackendQueuePolicy,
+        "BACKEND_QUEUE_POLICY",
+        Theme::Backend,
+        Kind::Word(&["refuse", "drop-oldest"]),
+    )
+    .default("refuse")
+    .means("What becomes of an event that finds the queue full: it is refused, or the oldest are."),
+    row(
+        Key::BackendDisconnectDelay,
+        "BACKEND_DISCONNECT_DELAY",
+        Theme::Backend,
+        duration(0, HOUR),
+    )
+    .default("5s")
+    .means("A user who is back within this time has not gone."),
     row(Key::Compression, "COMPRESSION", Theme::Compression, Kind::Switch)
         .default("on")
         .means("Whether permessage-deflate (RFC 7692) is negotiated with clients that offer it."),

@@ -206,7 +206,7 @@ fn client_and_server_agree() {
                     established.deflate, accepted.deflate,
                     "{offer:?} {policy:?}"
                 );
-                assert_eq!(established.subprotocol, accepted.subprotocol);
+                assert_eq!(established.subprotocol, accepted.subprotocol.as_deref());
             }
         }
     }

@@ -65,7 +65,7 @@ fn what_was_agreed_is_answered() {
     let head = RequestHead::parse(text.as_bytes(), &mut room).expect("valid");
     let ours = ["superchat".to_owned(), "chat".to_owned()];
     let accepted = accept(&head, &ours, Some(KEPT)).expect("valid");
-    assert_eq!(accepted.subprotocol, Some("superchat"));
+    assert_eq!(accepted.subprotocol.as_deref(), Some("superchat"));
     assert_eq!(
         accepted.deflate.map(|params| params.server_max_window_bits),
         Some(15)

@@ -1,0 +1,213 @@
+//! The back end behind the gateway: what it is asked and told, and what becomes of its answers.
+//!
+//! Which event it is, and what it says, is made here; how it gets there is [`crate::backend`]'s. A worker never waits for an answer:
+//! it comes by mail, and finds the connection by the number of its call. Users who have gone are told of by a thread of their own.
+
+mod calls;
+mod departures;
+mod events;
+mod leaving;
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use super::config::EndpointKind;
+use super::node::Node;
+use super::session::Mail;
+use crate::backend::{
+    Answer, Backend, DeliveryId, Event, Failure, Health, Inbox, Kind, Latency, Refused,
+};
+use crate::timestamp;
+pub(super) use calls::{Calls, Purpose, settle};
+pub(super) use departures::Departure;
+pub(super) use events::{Asked, Opening, Said};
+use leaving::Leaving;
+pub(super) use leaving::question;
+pub use leaving::serve_departures;
+
+/// What the back end is told of.
+#[derive(Debug, Clone)]
+pub struct BackendPolicy {
+    /// The kinds of events.
+    pub events: Vec<Kind>,
+    /// The endpoints whose connections it is asked about.
+    pub endpoints: Vec<EndpointKind>,
+    /// The header fields of a handshake that it sees, in lower case.
+    pub headers: Vec<String>,
+    /// A user who is back within this time has not gone.
+    pub debounce: Duration,
+    /// How long the end of the process waits for what is still under way.
+    pub farewell: Duration,
+}
+
+/// What a ticket of a departure has, and no worker's.
+const OF_DEPARTURE: u64 = 1 << 63;
+/// The ticket of what nobody waits for.
+const OF_NOBODY: u64 = u64::MAX;
+
+/// The back end, as the gateway knows it.
+#[derive(Debug)]
+pub struct Behind {
+    backend: Backend,
+    policy: BackendPolicy,
+    leaving: Leaving,
+    last_number: AtomicU64,
+}
+
+/// Brings answers to whoever waits for them.
+struct Answers(Weak<Node>);
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answers")
+    }
+}
+
+impl Inbox for Answers {
+    fn settle(&self, ticket: u64, answer: Result<Answer, Failure>) {
+        let Some(node) = self.0.upgrade() else {
+            return;
+        };
+        if ticket == OF_NOBODY {
+            return;
+        }
+        if ticket & OF_DEPARTURE != 0 {
+            if let Some(behind) = node.behind() {
+                behind
+                    .leaving
+                    .settled(&node, ticket & !OF_DEPARTURE, &answer);
+            }
+            return;
+        }
+        let (worker, number) = ((ticket >> 32) as usize, ticket as u32);
+        let answer = Box::new(answer);
+        node.deliver(worker, Mail::Answered { number, answer });
+    }
+}
+
+impl Behind {
+    /// The back end that `start` makes for `node`.
+    ///
+    /// # Errors
+    /// What `start` says.
+    pub fn start(
+        node: &Arc<Node>,
+        policy: BackendPolicy,
+        start: impl FnOnce(Arc<dyn Inbox>) -> io::Result<Backend>,
+    ) -> io::Result<Self> {
+        let backend = start(Arc::new(Answers(Arc::downgrade(node))))?;
+        Ok(Self {
+            backend,
+            policy,
+            leaving: Leaving::default(),
+            last_number: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether it is asked who may connect to an endpoint of that kind.
+    pub(super) fn admits(&self, kind: EndpointKind) -> bool {
+        self.tells(Kind::Connect) && self.policy.endpoints.contains(&kind)
+    }
+
+    /// Whether it answers the messages that clients of that endpoint send and the gateway does not know.
+    pub(super) fn answers(&self, kind: EndpointKind) -> bool {
+        self.tells(Kind::Message) && self.policy.endpoints.contains(&kind)
+    }
+
+    fn tells(&self, kind: Kind) -> bool {
+        self.policy.events.contains(&kind)
+    }
+
+    /// The header fields of a handshake that it sees.
+    pub(super) fn headers(&self) -> &[String] {
+        &self.policy.headers
+    }
+
+    /// A number for an event: microseconds since 1970, and later than all before, whatever becomes of the clock.
+    fn next_number(&self) -> u64 {
+        let now = timestamp::since_1970().as_micros() as u64;
+        let later = |last: u64| Some(now.max(last + 1));
+        let last = self
+            .last_number
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        let last = last.unwrap_or_else(|last| last);
+        now.max(last + 1)
+    }
+
+    /// Posts an event. `subject` is what it happened to, `key` what it is in order with.
+    ///
+    /// # Errors
+    /// Why it is not taken; nothing comes of it then.
+    fn post(
+        &self,
+        kind: Kind,
+        (number, ticket): (u64, u64),
+        key: u64,
+        subject: String,
+        data: Box<serde_json::value::RawValue>,
+    ) -> Result<(), Refused> {
+        self.backend.post(Event {
+            id: DeliveryId::random(),
+            kind,
+            key,
+            ticket,
+            time: UNIX_EPOCH + Duration::from_micros(number),
+            subject: Some(subject.into()),
+            extensions: vec![("sequence", format!("{number:020}").into())],
+            data,
+        })
+    }
+
+    /// How the way to it is.
+    pub fn health(&self) -> Health {
+        self.backend.health()
+    }
+
+    /// How long requests took, microseconds.
+    pub fn latency_us(&self) -> Latency {
+        self.backend.latency_us()
+    }
+
+    /// Users who may have gone, and of whom it does not know yet.
+    pub(super) fn departures(&self) -> usize {
+        self.leaving.len()
+    }
+
+    /// Whether something is still to be told of that user.
+    pub(super) fn is_leaving(&self, user: &str) -> bool {
+        self.leaving.is_pending(user)
+    }
+
+    /// The users of whom something is still to be told.
+    pub(super) fn leaving(&self) -> Vec<Arc<str>> {
+        self.leaving.names()
+    }
+
+    /// The user has no connection at this node any more, or had none at one that has died.
+    pub(super) fn left(&self, user: &str) {
+        if self.tells(Kind::Disconnect) {
+            let due = Instant::now() + self.policy.debounce;
+            self.leaving.note(user, self.next_number(), due);
+        }
+    }
+
+    /// Whether this node has the last word on that departure from another.
+    pub(super) fn outranks(&self, own: u64, departure: &Departure, other: u64) -> bool {
+        self.leaving.outranks(own, departure, other)
+    }
+
+    /// Other nodes have said which of these users they have.
+    pub(super) fn heard_of(
+        &self,
+        node: &Node,
+        departures: &[Departure],
+        elsewhere: &dyn Fn(&str) -> bool,
+        is_whole: bool,
+    ) {
+        self.leaving
+            .heard_of(self, node, departures, elsewhere, is_whole);
+    }
+}
