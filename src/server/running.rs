@@ -151,14 +151,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     );
     let node = Arc::new(Node::new(settings.workers, admission));
     let config = translate::gateway(settings, tokens.map(Arc::new));
-    if let Some(cluster) = &settings.cluster {
-        node.enter(connect(&node, cluster, &config)?);
-    }
-    if let Some(backend) = &settings.backend {
-        node.set_behind(behind(&node, backend)?);
-        let of = Arc::downgrade(&node);
-        spawn("departures", move || serve_departures(&of))?;
-    }
+    introduce(&node, settings, &config)?;
     tell_operators(&node)?;
     let mut reactors = reactors(settings, config, &node)?;
     let workers = introduce(&mut reactors);
@@ -205,6 +198,23 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         },
         threads,
     ))
+}
+
+/// Tells the node of the others, and of the back end.
+fn introduce(
+    node: &Arc<Node>,
+    settings: &Settings,
+    config: &GatewayConfig,
+) -> Result<(), StartError> {
+    if let Some(cluster) = &settings.cluster {
+        node.enter(connect(node, cluster, config)?);
+    }
+    if let Some(backend) = &settings.backend {
+        node.set_behind(behind(node, backend)?);
+        let of = Arc::downgrade(node);
+        spawn("departures", move || serve_departures(&of))?;
+    }
+    Ok(())
 }
 
 /// Begins to connect to the other nodes; they need not be there.

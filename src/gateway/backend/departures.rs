@@ -5,7 +5,7 @@
 //! another node goes on with it where this one dies.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,9 @@ pub(in crate::gateway) struct Departures {
     pending: HashMap<Arc<str>, (u64, Step)>,
     /// When to look at whom; what is noted of them meanwhile counts.
     due: BinaryHeap<Reverse<(Instant, Arc<str>)>>,
+    /// Those that the back end knows of, and when it heard: another node may ask about the same user a little later.
+    known: HashMap<Arc<str>, u64>,
+    known_since: VecDeque<(Instant, Departure)>,
 }
 
 impl Departures {
@@ -126,6 +129,22 @@ impl Departures {
         }
     }
 
+    /// The back end knows of it; false where the user has been here again meanwhile.
+    pub(in crate::gateway) fn told(&mut self, departure: &Departure, now: Instant) -> bool {
+        while let Some((since, _)) = self.known_since.front()
+            && (now.duration_since(*since) > REMEMBERED || self.known_since.len() >= REMEMBERED_MAX)
+            && let Some((_, Departure { user, left_at })) = self.known_since.pop_front()
+        {
+            if self.known.get(&user) == Some(&left_at) {
+                self.known.remove(&user);
+            }
+        }
+        let user = &departure.user;
+        self.known.insert(Arc::clone(user), departure.left_at);
+        self.known_since.push_back((now, departure.clone()));
+        self.end(departure)
+    }
+
     /// There is nothing more to do; false where the user has been here again meanwhile.
     pub(in crate::gateway) fn end(&mut self, departure: &Departure) -> bool {
         let is_known = self.known(departure).is_some();
@@ -137,8 +156,10 @@ impl Departures {
 
     /// Whether the user left here, node number `own`, later than at the node `other` at `left_at`: then this one has the last word.
     pub(in crate::gateway) fn outranks(&self, own: u64, departure: &Departure, other: u64) -> bool {
-        let here = self.pending.get(&departure.user);
-        here.is_some_and(|(here, _)| (*here, own) > (departure.left_at, other))
+        let pending = self.pending.get(&departure.user);
+        let pending = pending.map(|(left_at, _)| left_at);
+        let mut here = pending.into_iter().chain(self.known.get(&departure.user));
+        here.any(|here| (*here, own) > (departure.left_at, other))
     }
 
     fn known(&mut self, departure: &Departure) -> Option<&mut Step> {
@@ -146,6 +167,10 @@ impl Departures {
         (*left_at == departure.left_at).then_some(step)
     }
 }
+
+/// How long it is remembered that the back end knows of a departure, and of how many.
+const REMEMBERED: Duration = Duration::from_secs(60);
+const REMEMBERED_MAX: usize = 65_536;
 
 /// Time after which a question that was not answered is asked again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -217,6 +242,24 @@ mod tests {
         assert_eq!(departures.take_due(now + DEBOUNCE, 9, nowhere).0, gone);
         assert!(departures.end(&gone[0]));
         assert_eq!(departures.len(), 0);
+    }
+
+    #[test]
+    fn what_was_told_is_remembered_for_a_while() {
+        let mut departures = Departures::default();
+        let now = Instant::now();
+        let of = |user: &str, left_at| Departure {
+            user: Arc::from(user),
+            left_at,
+        };
+        departures.note(&ann(), 5, now);
+        assert!(departures.told(&of("ann", 5), now));
+        assert!(!departures.is_pending("ann"));
+        assert!(departures.outranks(1, &of("ann", 4), 2));
+        assert!(!departures.outranks(1, &of("ann", 6), 2));
+        departures.told(&of("bob", 7), now + REMEMBERED * 2);
+        assert!(!departures.outranks(1, &of("ann", 4), 2));
+        assert!(departures.outranks(2, &of("bob", 7), 1));
     }
 
     #[test]

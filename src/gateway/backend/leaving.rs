@@ -128,7 +128,7 @@ impl Leaving {
             }
             log::warn!(user = &**user; "the back end was not told that a user has gone: {failure}");
         }
-        let is_over = state.departures.end(&departure);
+        let is_over = state.departures.told(&departure, Instant::now());
         drop(state);
         if is_over {
             forget(node, &[departure.user]);
