@@ -55,6 +55,7 @@ fn who_may_connect_is_asked_and_named_and_put_into_rooms() {
 
     let asked = &back_end.wait_for("connect", 1)[0];
     let data = asked.data();
+    assert_eq!(data["event"], "connect");
     assert_eq!(data["path"], "/");
     assert_eq!(data["query"], "a=1");
     assert_eq!(data["address"], "127.0.0.1");

@@ -5,6 +5,9 @@ use std::fs;
 use tidegate::server::logging::{self, LogError};
 use tidegate::server::settings::{LogFormat, LogSettings};
 
+/// As the server's own lines have it.
+const OWN: &str = "tidegate::gateway";
+
 #[test]
 fn a_log_from_start_to_end() {
     let directory = std::env::temp_dir().join(format!("tidegate-logging-{}", std::process::id()));
@@ -22,10 +25,12 @@ fn a_log_from_start_to_end() {
         Err(LogError::AlreadyStarted)
     ));
 
-    log::debug!("not yet");
-    log::info!(connection = 17, code = 1001, reason = "gone\r\n{\"ts\":1}"; "closed");
+    log::debug!(target: OWN, "not yet");
+    // What libraries tell below a warning is not heard.
+    log::info!(target: "ureq::run", "a secret");
+    log::info!(target: OWN, connection = 17, code = 1001, reason = "gone\r\n{\"ts\":1}"; "closed");
     logging::set_level(log::LevelFilter::Debug);
-    log::debug!("now");
+    log::debug!(target: OWN, "now");
     let panicking = std::thread::Builder::new()
         .name("worker-1".to_owned())
         .spawn(|| panic!("out of {}", "luck"))
@@ -56,7 +61,7 @@ fn a_log_from_start_to_end() {
     assert_eq!(lines[0]["code"], 1001);
     assert_eq!(lines[0]["reason"], "gone\r\n{\"ts\":1}");
     assert_eq!(lines[0]["level"], "info");
-    assert_eq!(lines[0]["target"], "logging");
+    assert_eq!(lines[0]["target"], "gateway");
     assert_eq!(lines[2]["level"], "error");
     assert_eq!(lines[2]["thread"], "worker-1");
     let location = lines[2]["location"].as_str().expect("a location");

@@ -151,7 +151,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     );
     let node = Arc::new(Node::new(settings.workers, admission));
     let config = translate::gateway(settings, tokens.map(Arc::new));
-    introduce(&node, settings, &config)?;
+    surround(&node, settings, &config)?;
     tell_operators(&node)?;
     let mut reactors = reactors(settings, config, &node)?;
     let workers = introduce(&mut reactors);
@@ -201,7 +201,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
 }
 
 /// Tells the node of the others, and of the back end.
-fn introduce(
+fn surround(
     node: &Arc<Node>,
     settings: &Settings,
     config: &GatewayConfig,

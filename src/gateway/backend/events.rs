@@ -13,6 +13,8 @@ use crate::http::head::RequestHead;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::gateway) struct Opening<'o> {
+    /// `connect`. Of the attributes none is signed: what counts is said here too.
+    pub(in crate::gateway) event: &'static str,
     pub(in crate::gateway) connection_id: &'o str,
     /// Of its token.
     pub(in crate::gateway) user_id: Option<&'o str>,
@@ -72,6 +74,8 @@ fn without_token(query: &str, has_tokens: bool) -> String {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::gateway) struct Said<'s> {
+    /// `message`.
+    pub(in crate::gateway) event: &'static str,
     pub(in crate::gateway) connection_id: String,
     pub(in crate::gateway) user_id: Option<&'s str>,
     /// As the back end has given it.
@@ -84,6 +88,8 @@ pub(in crate::gateway) struct Said<'s> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Gone<'g> {
+    /// `disconnect`.
+    event: &'static str,
     user_id: Option<&'g str>,
     connection_id: Option<&'g str>,
     sequence: u64,
@@ -97,6 +103,7 @@ impl Behind {
         }
         let sequence = self.next_number();
         let gone = Gone {
+            event: "disconnect",
             user_id: None,
             connection_id: Some(connection),
             sequence,
@@ -118,6 +125,7 @@ impl Behind {
     /// What says that a user has gone.
     pub(super) fn gone(user: &str, sequence: u64) -> Box<RawValue> {
         let gone = Gone {
+            event: "disconnect",
             user_id: Some(user),
             connection_id: None,
             sequence,

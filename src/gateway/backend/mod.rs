@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use sha1::{Digest, Sha1};
+
 use super::config::EndpointKind;
 use super::node::Node;
 use super::session::Mail;
@@ -88,6 +90,20 @@ impl Inbox for Answers {
     }
 }
 
+/// The name of an event. That of a departure follows from it, since it may be posted again where it was given up; then the back end knows it.
+fn delivery_id(kind: Kind, number: u64, subject: &str) -> DeliveryId {
+    if kind != Kind::Disconnect {
+        return DeliveryId::random();
+    }
+    let of: [u8; 20] = Sha1::digest(subject.as_bytes()).into();
+    let of = of
+        .iter()
+        .take(8)
+        .fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+    let id = format!("gone_{number:020}_{of:016x}");
+    DeliveryId::new(&id).unwrap_or_else(DeliveryId::random)
+}
+
 impl Behind {
     /// The back end that `start` makes for `node`.
     ///
@@ -150,7 +166,7 @@ impl Behind {
         data: Box<serde_json::value::RawValue>,
     ) -> Result<(), Refused> {
         self.backend.post(Event {
-            id: DeliveryId::random(),
+            id: delivery_id(kind, number, &subject),
             kind,
             key,
             ticket,

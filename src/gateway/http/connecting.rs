@@ -50,6 +50,7 @@ pub(super) fn ask(
         claims,
     } = Opening::of(request, &cx.shard.config, behind);
     let opening = Opening {
+        event: "connect",
         connection_id: &shown,
         user_id: bearer.as_ref().map(|bearer| &*bearer.grant().user),
         address: entry.client.ip.to_string(),

@@ -46,6 +46,7 @@ impl WebSocketStage {
         let user = cx.shard.hub.groups_of(endpoint.peer(), Kind::User).next();
         let user = user.map(|user| std::sync::Arc::clone(user.name()));
         let said = Said {
+            event: "message",
             connection_id: cx.shard.node.shown(cx.shard.id(cx.key)),
             user_id: user.as_deref(),
             metadata: self

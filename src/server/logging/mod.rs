@@ -165,9 +165,19 @@ impl Logger {
     }
 }
 
+/// Libraries are heard from this level up: what they tell below it may be anything, secrets among it.
+const FOREIGN_LEVEL: log::Level = log::Level::Warn;
+
+/// Whether a line is of this program and of none of its libraries.
+fn is_own(target: &str) -> bool {
+    let of = target.split("::").next();
+    of.is_some_and(|of| matches!(of, env!("CARGO_PKG_NAME") | "log" | "panic"))
+}
+
 impl log::Log for Logger {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        let level = metadata.level();
+        level <= log::max_level() && (level <= FOREIGN_LEVEL || is_own(metadata.target()))
     }
 
     fn log(&self, record: &log::Record<'_>) {
