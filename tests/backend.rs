@@ -227,7 +227,7 @@ fn messages_that_the_gateway_does_not_know_are_answered_by_the_back_end() {
     // What the gateway knows stays here.
     assert_eq!(ann.ask(&json!({ "type": "ping" }))["type"], "pong");
     ann.send(&json!({ "type": "order", "item": "eel", "id": "o1" }));
-    let frames: Vec<Value> = (0..2).map(|_| foreign(&mut ann)).collect();
+    let frames: Vec<Value> = (0..2).map(|_| ann.read_foreign()).collect();
     assert_eq!(
         frames[0],
         json!({ "type": "price", "of": "eel", "for": "gold" })
@@ -268,13 +268,6 @@ fn messages_that_the_gateway_does_not_know_are_answered_by_the_back_end() {
     ann.send(&json!({ "type": "nothing" }));
     ann.send(&json!({ "type": "bye" }));
     assert_eq!(ann.client.expect_close(4001), "as you wish");
-}
-
-/// A message that the protocol does not describe: the back end's own.
-fn foreign(member: &mut Member) -> Value {
-    let frame = member.client.read_frame();
-    assert_eq!(frame.opcode, frame::TEXT);
-    serde_json::from_slice(&frame.payload).expect("JSON")
 }
 
 #[test]

@@ -7,6 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::DEADLINE;
@@ -34,6 +37,15 @@ impl Event {
     pub(crate) fn data(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
+}
+
+/// What `webhook-signature` has to be (Standard Webhooks 1.0).
+pub(crate) fn sign(secret: &str, id: &str, timestamp: u64, body: &[u8]) -> String {
+    let key = secret.strip_prefix("whsec_").expect("a secret");
+    let key = STANDARD.decode(key).expect("base64");
+    let signed = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    format!("v1,{}", STANDARD.encode(hmac::sign(&key, &signed)))
 }
 
 /// Status, content type, body.

@@ -70,6 +70,13 @@ impl Member {
         message
     }
 
+    /// The next message, which is the back end's own: no document has it.
+    pub(crate) fn read_foreign(&mut self) -> Value {
+        let frame = self.client.read_frame();
+        assert_eq!(frame.opcode, frame::TEXT, "{frame:?}");
+        serde_json::from_slice(&frame.payload).expect("a JSON message")
+    }
+
     /// Sends a message and reads the next one that comes.
     pub(crate) fn ask(&mut self, message: &Value) -> Value {
         self.send(message);

@@ -108,6 +108,28 @@ pub(crate) fn webhooks(script: &str) -> Command {
     command
 }
 
+/// The example of a back end in that language, with the package that it verifies signatures with.
+pub(crate) fn example_back_end(language: &str) -> Command {
+    let examples = root().join("examples/backend");
+    match language {
+        "python" => {
+            let mut command = Command::new(installed("webhooks-python/bin/python3"));
+            command
+                .env("PYTHONDONTWRITEBYTECODE", "1")
+                .arg(examples.join("python/backend.py"));
+            command
+        }
+        "node" => {
+            let mut command = Command::new(program("node"));
+            command
+                .env("NODE_PATH", installed("webhooks/node_modules"))
+                .arg(examples.join("node/backend.js"));
+            command
+        }
+        _ => panic!("there is no example in {language}"),
+    }
+}
+
 /// Path of the `wscat` that npm installed.
 pub(crate) fn wscat_path() -> PathBuf {
     installed("node/node_modules/.bin/wscat")

@@ -63,8 +63,8 @@ pub(in crate::gateway) struct Asked {
 /// A query as it was written, but for a token that is believed: it stays here.
 fn without_token(query: &str, has_tokens: bool) -> String {
     let is_token = |pair: &&str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        has_tokens && name == "token"
+        let mut pairs = form_urlencoded::parse(pair.as_bytes());
+        has_tokens && pairs.any(|(name, _)| name == "token")
     };
     let pairs: Vec<_> = query.split('&').filter(|pair| !is_token(pair)).collect();
     pairs.join("&")
@@ -142,6 +142,8 @@ mod tests {
     fn a_token_in_the_query_stays_here() {
         assert_eq!(without_token("a=1&token=x.y.z&b=2", true), "a=1&b=2");
         assert_eq!(without_token("token=x", true), "");
+        // However the name is written.
+        assert_eq!(without_token("%74oken=x&b=2", true), "b=2");
         assert_eq!(without_token("a=1&token=mine", false), "a=1&token=mine");
         assert_eq!(without_token("tokens=1&a", true), "tokens=1&a");
     }
