@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::back_end::sign;
 use common::client::Client;
+use common::example::{is_like, json as shown};
 use common::gateway::{Member, post};
-use common::peer::{Peer, example_back_end};
+use common::peer::{Peer, with_webhooks};
 use common::server::{Server, ServerBuilder};
 use serde_json::{Value, json};
 
@@ -17,11 +18,20 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const LANGUAGES: [&str; 2] = ["python", "node"];
 
-/// The example in that language, and where it listens.
+/// The lines of the document that begin with those words, as they are typed.
+fn typed(begin: &str) -> Vec<String> {
+    let document = read("docs/backend.md");
+    let lines = document.lines().filter(|line| line.starts_with(begin));
+    lines.map(str::to_owned).collect()
+}
+
+/// The example in that language, started as the document says, and where it listens.
 fn example(language: &str) -> (Peer, String) {
-    let mut command = example_back_end(language);
-    command.env("BACKEND_SECRET", SECRET).arg("0");
-    let peer = Peer::start(command);
+    let lines = typed(&format!("BACKEND_SECRET={SECRET} "));
+    let place = format!("examples/backend/{language}/");
+    let mut lines = lines.iter().filter(|line| line.contains(&place));
+    let line = lines.next().expect("a line of the document");
+    let peer = Peer::start(with_webhooks(&format!("{line} 0")));
     let told = peer.wait_for("listening on ");
     let url = told.rsplit(' ').next().expect("a URL").to_owned();
     (peer, url)
@@ -45,6 +55,42 @@ fn member(server: &Server, name: &str) -> Member {
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(path).expect("a committed file")
+}
+
+#[test]
+fn what_the_document_types_is_answered_as_it_shows() {
+    let server = typed("BACKEND_URL=");
+    let [server] = server.as_slice() else {
+        panic!("{server:?}");
+    };
+    let document = read("docs/backend.md");
+    let (_, conversation) = document
+        .split_once("```console\n$ npx wscat -c 'ws://localhost:3000")
+        .expect("a client");
+    let (path, conversation) = conversation.split_once("'\n").expect("a path");
+    let (conversation, _) = conversation.split_once("```").expect("an end");
+    for language in LANGUAGES {
+        let (_peer, url) = example(language);
+        let settings = server.split(' ').filter_map(|word| word.split_once('='));
+        let mut builder = Server::builder();
+        for (name, value) in settings {
+            builder = builder.env(name, value.replace("http://127.0.0.1:4000/", &url));
+        }
+        let server = builder.start();
+        let mut client = server.connect();
+        client.upgrade(path);
+        let mut ann = Member { client };
+        for line in conversation.lines().skip(1) {
+            match line.split_at(2) {
+                ("> ", said) => ann.send(&shown(said)),
+                ("< ", told) => {
+                    let (heard, told) = (ann.read_foreign(), shown(told));
+                    assert!(is_like(&heard, &told), "{language}: {heard}");
+                }
+                _ => panic!("{line}"),
+            }
+        }
+    }
 }
 
 #[test]

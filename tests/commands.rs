@@ -21,7 +21,7 @@ use rustix::process::geteuid;
 const LONG: Duration = Duration::from_secs(60);
 
 /// Blocks that other tests run: which document, what stands behind the backquotes, and in which test.
-const RUN_ELSEWHERE: [(&str, &str, &str); 10] = [
+const RUN_ELSEWHERE: [(&str, &str, &str); 12] = [
     ("README.md", "sh", "tests/readme.rs"),
     ("README.md", "console", "tests/readme.rs"),
     ("docs/client.md", "console", "tests/client/document.rs"),
@@ -32,6 +32,8 @@ const RUN_ELSEWHERE: [(&str, &str, &str); 10] = [
     ("docs/install.md", "sh package", "tests/package.rs"),
     ("docs/socketio.md", "js", "tests/socketio_peers.rs"),
     ("docs/bench.md", "console", "tests/commands.rs"),
+    ("docs/backend.md", "sh", "tests/backend_examples.rs"),
+    ("docs/backend.md", "console", "tests/backend_examples.rs"),
 ];
 /// What the machine of the tests lacks: minutes for a build, hours for a measurement, systemd, a container engine, a cluster.
 const NOT_RUN: [&str; 5] = [

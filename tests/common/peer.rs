@@ -108,26 +108,18 @@ pub(crate) fn webhooks(script: &str) -> Command {
     command
 }
 
-/// The example of a back end in that language, with the package that it verifies signatures with.
-pub(crate) fn example_back_end(language: &str) -> Command {
-    let examples = root().join("examples/backend");
-    match language {
-        "python" => {
-            let mut command = Command::new(installed("webhooks-python/bin/python3"));
-            command
-                .env("PYTHONDONTWRITEBYTECODE", "1")
-                .arg(examples.join("python/backend.py"));
-            command
-        }
-        "node" => {
-            let mut command = Command::new(program("node"));
-            command
-                .env("NODE_PATH", installed("webhooks/node_modules"))
-                .arg(examples.join("node/backend.js"));
-            command
-        }
-        _ => panic!("there is no example in {language}"),
-    }
+/// A command line of a document, typed in the checkout, where `python3` and `node` have what others verify events with.
+pub(crate) fn with_webhooks(line: &str) -> Command {
+    let python = installed("webhooks-python/bin");
+    let path = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program("bash"));
+    command
+        .args(["-c", &format!("exec env {line}")])
+        .env("PATH", format!("{}:{path}", python.display()))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("NODE_PATH", installed("webhooks/node_modules"))
+        .current_dir(root());
+    command
 }
 
 /// Path of the `wscat` that npm installed.
