@@ -21,6 +21,9 @@ fn whole_server(redis: &Redis) -> Server {
     let server = builder(2)
         .env("REDIS_ENABLED", "on")
         .env("REDIS_URL", redis.url())
+        // Nobody connects there, so nothing is ever sent.
+        .env("BACKEND_URL", "http://127.0.0.1:9/")
+        .env("BACKEND_ENDPOINTS", "broadcast")
         .start();
     expect_value(&server, "tidegate_redis_link_up{link=\"publisher\"}", 1.0);
     server

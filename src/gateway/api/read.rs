@@ -85,7 +85,7 @@ impl Caller<'_> {
             .table()
             .map(|route| json!({ "path": route.path, "endpoint": route.endpoint.name() }))
             .collect();
-        json!({
+        let mut status = json!({
             "version": VERSION,
             "node": node.name(),
             "workers": self.shard.workers(),
@@ -93,7 +93,11 @@ impl Caller<'_> {
             "uptime": node.uptime().as_secs_f64(),
             "routes": routes,
             "totals": self.totals(),
-        })
+        });
+        if let Some(behind) = node.behind() {
+            status["backend"] = behind.told();
+        }
+        status
     }
 
     fn totals(&self) -> Value {

@@ -118,6 +118,7 @@ impl Behind {
             data,
         );
         if let Err(refused) = posted {
+            self.lose();
             log::warn!("the back end is not told that {connection} has ended: {refused}");
         }
     }

@@ -115,7 +115,13 @@ impl Leaving {
     }
 
     /// The back end knows of a departure, or will not.
-    pub(super) fn settled(&self, node: &Node, ticket: u64, answer: &Result<Answer, Failure>) {
+    pub(super) fn settled(
+        &self,
+        behind: &Behind,
+        node: &Node,
+        ticket: u64,
+        answer: &Result<Answer, Failure>,
+    ) {
         let mut state = self.lock();
         let Some(departure) = state.told.try_remove(ticket as usize) else {
             return;
@@ -126,6 +132,7 @@ impl Leaving {
                 // Another node goes on with it.
                 return;
             }
+            behind.lose();
             log::warn!(user = &**user; "the back end was not told that a user has gone: {failure}");
         }
         let is_over = state.departures.told(&departure, Instant::now());

@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
 use super::config::EndpointKind;
 use super::node::Node;
 use super::session::Mail;
 use crate::backend::{
-    Answer, Backend, DeliveryId, Event, Failure, Health, Inbox, Kind, Latency, Refused,
+    Answer, Backend, Cause, DeliveryId, Event, Failure, Health, Inbox, Kind, Latency, Refused,
 };
 use crate::timestamp;
 pub(super) use calls::{Calls, Purpose, settle};
@@ -47,7 +48,7 @@ pub struct BackendPolicy {
 
 /// What a ticket of a departure has, and no worker's.
 const OF_DEPARTURE: u64 = 1 << 63;
-/// The ticket of what nobody waits for.
+/// The ticket of the end of a connection that was nobody's, for which nobody waits.
 const OF_NOBODY: u64 = u64::MAX;
 
 /// The back end, as the gateway knows it.
@@ -57,6 +58,8 @@ pub struct Behind {
     policy: BackendPolicy,
     leaving: Leaving,
     last_number: AtomicU64,
+    /// Users and connections that have gone, and that it will not hear of.
+    lost: AtomicU64,
 }
 
 /// Brings answers to whoever waits for them.
@@ -74,13 +77,16 @@ impl Inbox for Answers {
             return;
         };
         if ticket == OF_NOBODY {
+            if let (Err(_), Some(behind)) = (answer, node.behind()) {
+                behind.lose();
+            }
             return;
         }
         if ticket & OF_DEPARTURE != 0 {
             if let Some(behind) = node.behind() {
                 behind
                     .leaving
-                    .settled(&node, ticket & !OF_DEPARTURE, &answer);
+                    .settled(behind, &node, ticket & !OF_DEPARTURE, &answer);
             }
             return;
         }
@@ -120,6 +126,7 @@ impl Behind {
             policy,
             leaving: Leaving::default(),
             last_number: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         })
     }
 
@@ -182,9 +189,37 @@ impl Behind {
         self.backend.health()
     }
 
+    /// How the way to it is, as people and programs are told.
+    pub(super) fn told(&self) -> Value {
+        let Health {
+            breaker, counts, ..
+        } = self.health();
+        let failed = counts.failed.iter().sum::<u64>() - counts.failed[Cause::Declined as usize];
+        let refused = counts.refused_full + counts.refused_key_full + counts.refused_away;
+        json!({
+            "state": breaker.name(),
+            "inFlight": counts.in_flight,
+            "waiting": counts.waiting(),
+            "requests": self.latency_us().len(),
+            "failed": failed + refused,
+            "departures": self.departures(),
+            "lost": self.lost(),
+        })
+    }
+
     /// How long requests took, microseconds.
     pub fn latency_us(&self) -> Latency {
         self.backend.latency_us()
+    }
+
+    /// The back end will not hear of somebody who has gone.
+    fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Users and connections that have gone, and that it will not hear of.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Users who may have gone, and of whom it does not know yet.

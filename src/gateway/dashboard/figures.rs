@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::history::{History, Row, Totals};
+use crate::gateway::backend::Behind;
 use crate::gateway::cluster::Cluster;
 use crate::gateway::config::EndpointKind;
 use crate::gateway::metrics::ProcessFigures;
@@ -62,7 +63,23 @@ pub(super) fn told(
         "closes": closes,
         "limits": limits,
         "redis": node.cluster().map(told_redis),
+        "backend": node.behind().map(|behind| told_backend(behind, [earlier, now], seconds)),
     })
+}
+
+/// How the way to the back end is: requests a second, and the time within which 99 of 100 of them ended.
+fn told_backend(behind: &Behind, [earlier, now]: [&Totals; 2], seconds: f64) -> Value {
+    let mut told = behind.told();
+    if let (Some(earlier), Some(now)) = (&earlier.backend, &now.backend) {
+        let mut since = now.clone();
+        // What was earlier is part of it, and so fits.
+        let _ = since.subtract(earlier);
+        let rate = since.len() as f64 / seconds;
+        told["requestsPerSecond"] = json!((rate * 10.0).round() / 10.0);
+        let p99 = (!since.is_empty()).then(|| since.value_at_quantile(0.99));
+        told["p99Microseconds"] = json!(p99);
+    }
+    told
 }
 
 fn told_redis(cluster: &Cluster) -> Value {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::backend::Latency;
+use crate::gateway::backend::Behind;
 use crate::gateway::config::EndpointKind;
 use crate::gateway::metrics::{CODES, INITIATORS, WorkerMeters};
 use crate::gateway::node::Node;
@@ -35,6 +37,8 @@ pub(super) struct Totals {
     turns: [u64; BUCKETS],
     /// Time that each loop has worked.
     pub(super) busy: Vec<Duration>,
+    /// How long requests to the back end took, where there is one.
+    pub(super) backend: Option<Latency>,
 }
 
 impl Totals {
@@ -61,6 +65,7 @@ impl Totals {
             sent_bytes: sum(|meters| meters.turns.sent_bytes.get()),
             turns,
             busy: busy.collect(),
+            backend: node.behind().map(Behind::latency_us),
         }
     }
 }

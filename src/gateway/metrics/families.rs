@@ -43,21 +43,22 @@ impl Collector for Figures {
         self.gateway(&mut page)?;
         self.socketio(&mut page)?;
         self.redis(&mut page)?;
+        self.backend(&mut page)?;
         self.process(&mut page)
     }
 }
 
 /// The text that is being written.
-struct Page<'e>(DescriptorEncoder<'e>);
+pub(super) struct Page<'e>(pub(super) DescriptorEncoder<'e>);
 
 /// A metric without the suffixes that its type and its unit put behind it, and what it means.
-struct Family {
-    name: &'static str,
-    unit: Option<Unit>,
-    help: &'static str,
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) unit: Option<Unit>,
+    pub(super) help: &'static str,
 }
 
-fn family(name: &'static str, help: &'static str) -> Family {
+pub(super) fn family(name: &'static str, help: &'static str) -> Family {
     Family {
         name,
         unit: None,
@@ -70,13 +71,17 @@ fn in_bytes(name: &'static str, help: &'static str) -> Family {
     Family { name, unit, help }
 }
 
-fn in_seconds(name: &'static str, help: &'static str) -> Family {
+pub(super) fn in_seconds(name: &'static str, help: &'static str) -> Family {
     let unit = Some(Unit::Seconds);
     Family { name, unit, help }
 }
 
 impl Page<'_> {
-    fn counter(&mut self, family: &Family, value: impl EncodeCounterValue) -> fmt::Result {
+    pub(super) fn counter(
+        &mut self,
+        family: &Family,
+        value: impl EncodeCounterValue,
+    ) -> fmt::Result {
         let (unit, kind) = (family.unit.as_ref(), MetricType::Counter);
         let encoder = self
             .0
@@ -85,7 +90,7 @@ impl Page<'_> {
     }
 
     /// One counter for each set of labels.
-    fn counters<L: EncodeLabelSet, V: EncodeCounterValue>(
+    pub(super) fn counters<L: EncodeLabelSet, V: EncodeCounterValue>(
         &mut self,
         family: &Family,
         values: impl IntoIterator<Item = (L, V)>,
@@ -100,7 +105,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn gauge(&mut self, family: &Family, value: impl EncodeGaugeValue) -> fmt::Result {
+    pub(super) fn gauge(&mut self, family: &Family, value: impl EncodeGaugeValue) -> fmt::Result {
         let (unit, kind) = (family.unit.as_ref(), MetricType::Gauge);
         let encoder = self
             .0
@@ -109,7 +114,7 @@ impl Page<'_> {
     }
 
     /// One gauge for each set of labels.
-    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+    pub(super) fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
         &mut self,
         family: &Family,
         values: impl IntoIterator<Item = (L, V)>,

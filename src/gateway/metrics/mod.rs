@@ -1,6 +1,7 @@
 //! `GET /metrics`: what is counted, and how it is told. Each worker counts for itself; a thread of its own puts the counts together
 //! and into words, so that a scrape stops no loop: the worker that was asked hands the question over, and the answer comes by mail.
 
+mod backend;
 mod families;
 mod meters;
 mod text;

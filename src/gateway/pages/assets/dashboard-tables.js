@@ -112,8 +112,40 @@ function showRedis(redis) {
   );
 }
 
+const BREAKER = {
+  closed: ['answers', 'good'],
+  open: ['away', 'bad'],
+  half_open: ['away: one request tries it', 'bad'],
+};
+
+// The service behind the server, where there is one.
+function showBackend(backend) {
+  by('backend').hidden = backend === null;
+  if (backend === null) return;
+  const { state, requestsPerSecond, p99Microseconds, inFlight, waiting, departures, failed, lost } = backend;
+  const [word, tone] = BREAKER[state];
+  say(by('backend-state'), word);
+  by('backend-state').className = `pill ${tone}`;
+  const rows = [
+    ['Requests a second', requestsPerSecond],
+    ['99 of 100 took at most', p99Microseconds === null ? '–' : microseconds(p99Microseconds)],
+    ['Requests under way', inFlight],
+    ['Events that wait', waiting],
+    ['Users who may have gone', departures],
+    ['Events that failed since the start', failed],
+    ['Disconnects that were lost', lost],
+  ];
+  table(
+    by('backend-figures'),
+    'The back end',
+    [['What'], ['Now', true]],
+    rows.map(([what, value]) => [rowHead(what), number(value)]),
+    '',
+  );
+}
+
 // Everything that comes once a second.
-export function showNow({ node, process, workers, endpoints, closes, limits, redis }) {
+export function showNow({ node, process, workers, endpoints, closes, limits, redis, backend }) {
   const each = Object.entries(endpoints).filter(([, open]) => open > 0);
   const kinds = each.map(([name, open]) => `${count(open)} ${name}`).join(', ');
   const about = [
@@ -129,11 +161,13 @@ export function showNow({ node, process, workers, endpoints, closes, limits, red
   const trouble = [];
   if (node.draining) trouble.push('The server is going away: it drains its connections.');
   if (redis && !(redis.publishing && redis.listening)) trouble.push('Redis is away: other nodes are not reached, and what is local goes on.');
+  if (backend && backend.state !== 'closed') trouble.push('The back end is away: what it has to answer is refused meanwhile.');
   if (node.connections >= node.connectionsMax * 0.95) trouble.push(`${plural(node.connections, 'connection')} of at most ${count(node.connectionsMax)} are open.`);
   say(by('trouble'), trouble.join(' '));
   showWorkers(workers);
   showEnds(closes, limits);
   showRedis(redis);
+  showBackend(backend);
 }
 
 export function showCounts(users, rooms) {
