@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::back_end::{BackEnd, nothing};
 use common::cluster::Cluster;
 use common::gateway::{API_KEY, builder};
 use common::peer::{Peer, facts, node_with_axe};
@@ -43,7 +44,11 @@ fn people_talk_on_the_demo_page() {
 
 #[test]
 fn an_operator_works_on_the_dashboard() {
-    let server = builder(2).start();
+    let back_end = BackEnd::start(|event| match event.data()["query"].as_str() {
+        Some("away") => (503, "", String::new()),
+        _ => nothing(),
+    });
+    let server = builder(2).env("BACKEND_URL", back_end.url()).start();
     let without_key = Server::start();
     let mut command = script("dashboard.cjs");
     command.args([&origin(&server), API_KEY, &origin(&without_key)]);

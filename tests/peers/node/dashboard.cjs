@@ -137,6 +137,34 @@ async function disconnects(page, client) {
   await page.waitForSelector('#closes tbody th:has-text("1008: against a rule of the server")');
 }
 
+// Whether the server lets a client in at that address; then it leaves again.
+async function isLetIn(path) {
+  const socket = new WebSocket(`${origin.replace('http', 'ws')}${path}`);
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  const isOpen = await new Promise((resolve) => {
+    socket.once('open', () => resolve(true));
+    socket.once('error', () => resolve(false));
+  });
+  if (isOpen) socket.close();
+  await closed;
+  return isOpen;
+}
+
+async function seesTheBackEnd(page) {
+  await page.waitForSelector('#backend-state.good:has-text("answers")');
+  const row = (what) => page.locator('#backend tbody tr', { has: page.locator(`th:text-is("${what}")`) }).locator('td');
+  await row('Users who may have gone').waitFor();
+  // Each asks three times, and 20 that fail are enough.
+  await Promise.all(Array.from({ length: 8 }, () => isLetIn('/?away')));
+  await page.waitForSelector('#backend-state.bad:has-text("away")');
+  await page.waitForSelector('#trouble:has-text("The back end is away")');
+  assert.notStrictEqual(await row('Events that failed since the start').textContent(), '0');
+  await accessible(page, 'the back end is away');
+  while (!(await isLetIn('/'))) await new Promise((resolve) => setTimeout(resolve, 50));
+  await page.waitForSelector('#backend-state.good:has-text("answers")');
+  await shows(page, 'Connections', '0');
+}
+
 // Something to look at in the pictures.
 async function noise() {
   const rooms = ['harbour', 'mole', 'lock.west', 'ferry', 'pilots'];
@@ -164,6 +192,7 @@ run(
       await accessible(page, 'the board');
       await fits(page, 'the dashboard');
       await disconnects(page, client);
+      await seesTheBackEnd(page);
       await page.check('[name="span"][value="3600"]');
       assert.match(await page.getAttribute('.plot svg', 'aria-label'), /^Connections\. open: now 0, between 0 and 1\.$/);
       assert.strictEqual(await page.title(), 'Tidegate: dashboard');

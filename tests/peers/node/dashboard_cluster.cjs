@@ -2,6 +2,7 @@
 // usage: CHROMIUM=/path AXE=/path node dashboard_cluster.cjs ORIGIN API_KEY USER_AT_THE_OTHER_NODE
 // Says READY once it waits for the loss of Redis. Ends with 0 and one line of JSON, or with 1 and the reason.
 'use strict';
+const assert = require('node:assert');
 const { withChromium, run } = require('./chromium.cjs');
 const { guard, open, accessible } = require('./pages.cjs');
 
@@ -14,6 +15,7 @@ run(() =>
     await page.fill('#key', key);
     await page.click('#sign-in-button');
     await page.waitForSelector('#redis-state:has-text("Redis is connected")');
+    assert.strictEqual(await page.isVisible('#backend'), false, 'there is none');
     await page.waitForFunction(() => document.querySelectorAll('#nodes tbody tr').length === 2);
     await page.waitForSelector('#nodes:has-text("(this one)")');
     await page.fill('#user', user);
