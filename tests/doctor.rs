@@ -3,15 +3,17 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use common::DEADLINE;
-use common::doctor::{Visit, command, run};
+use common::doctor::{PASSWORD, Visit, command, run};
 use common::nginx;
 use common::ports;
 use common::server::{Server, run_to_end};
+use common::tls::TestCertificate;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -148,6 +150,70 @@ impl Site {
         let file = self.directory.path().join(name);
         Visit::new(&settings, &["--nginx", &file.display().to_string()])
     }
+}
+
+/// With a back end at that URL.
+fn with_back_end(url: &str, settings: &[(&str, &str)]) -> Visit {
+    let settings = [&[("PORT", "0"), ("BACKEND_URL", url)], settings].concat();
+    Visit::new(&settings, &[])
+}
+
+#[test]
+fn a_back_end_is_reached_and_told_nothing() {
+    let visit = Visit::new(&[("PORT", "0")], &[]);
+    assert_eq!(visit.one("back end").1, "not used (BACKEND_URL is not set)");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let url = format!("http://{address}/events?key={PASSWORD}");
+    let visit = with_back_end(&url, &[]);
+    assert_eq!(visit.problems(), [""; 0]);
+    let (state, found, _) = visit.one("back end");
+    assert_eq!(state, "ok");
+    assert!(found.starts_with(&format!("{address} is reached within ")));
+    assert_eq!(visit.one("back end secret").0, "warning");
+    assert!(visit.about("back end URL").is_empty());
+    let (mut stream, _) = listener.accept().expect("it came");
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).expect("it hung up");
+    assert_eq!(heard, b"");
+
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let visit = with_back_end(&url, &[("BACKEND_SECRET", secret)]);
+    assert_eq!(visit.one("back end secret").1, "events are signed");
+    drop((stream, listener));
+    let visit = with_back_end(&url, &[]);
+    assert_eq!(visit.problems(), ["back end"]);
+    let (_, found, advice) = visit.one("back end");
+    assert!(found.starts_with(&address.to_string()), "{found}");
+    assert!(advice.contains("BACKEND_URL"), "{advice}");
+    let visit = with_back_end("http://nobody.invalid/", &[]);
+    assert_eq!(visit.problems(), ["back end"]);
+    assert!(visit.one("back end").1.contains("nobody.invalid"));
+    assert_eq!(visit.one("back end URL").0, "warning");
+}
+
+#[test]
+fn the_certificate_of_a_back_end_has_to_be_believed() {
+    // It speaks TLS, which is all that counts here.
+    let server = Server::builder().tls();
+    let chain = server.directory().join("cert.pem").display().to_string();
+    let server = server.start();
+    let url = format!("https://{}/", server.address());
+    let visit = with_back_end(&url, &[("BACKEND_TLS_CA", &chain)]);
+    assert_eq!(visit.problems(), [""; 0]);
+    let (state, found, _) = visit.one("back end certificate");
+    assert_eq!(state, "ok");
+    assert!(found.starts_with("it serves, and ends in "), "{found}");
+    let gone = with_back_end(&url, &[("BACKEND_TLS_CA", "gone.pem")]);
+    assert_eq!(gone.problems(), ["back end certificate"]);
+    let strangers = tempfile::tempdir().expect("a directory");
+    let other = TestCertificate::write_to(strangers.path());
+    let visit = with_back_end(
+        &url,
+        &[("BACKEND_TLS_CA", &other.chain.display().to_string())],
+    );
+    assert_eq!(visit.problems(), ["back end"]);
+    assert!(visit.one("back end").1.contains("certificate"));
 }
 
 #[test]

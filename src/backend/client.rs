@@ -28,7 +28,7 @@ use crate::timestamp::since_1970;
 /// A connection that was idle for longer is not used again: servers close theirs after five seconds and more.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 /// Time for a connection, names and TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes that are read and written at once.
 const BUFFER_BYTES: usize = 32 << 10;
 const _: () = assert!(BUFFER_BYTES > ANSWER_HEAD_BYTES_MAX);
@@ -38,7 +38,7 @@ const URL_BYTES_MAX: usize = 2_048;
 /// Where events go.
 #[derive(Clone)]
 pub struct BackendUrl {
-    uri: Uri,
+    pub(super) uri: Uri,
     /// PEM; where empty, whom the system believes.
     roots: Vec<u8>,
 }
@@ -86,15 +86,13 @@ impl BackendUrl {
         self
     }
 
-    fn is_encrypted(&self) -> bool {
+    pub(super) fn is_encrypted(&self) -> bool {
         self.uri.scheme_str() == Some("https")
     }
 
     /// Whom to believe who the back end is.
-    fn root_certs(&self) -> Result<RootCerts, String> {
-        let found: Vec<CertificateDer<'static>> = if !self.is_encrypted() {
-            return Ok(RootCerts::Specific(Arc::default()));
-        } else if self.roots.is_empty() {
+    pub(super) fn believed(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        let found: Vec<CertificateDer<'static>> = if self.roots.is_empty() {
             rustls_native_certs::load_native_certs().certs
         } else {
             CertificateDer::pem_slice_iter(&self.roots)
@@ -105,7 +103,16 @@ impl BackendUrl {
         if usable == 0 {
             return Err("there is no certificate to believe the back end by".to_owned());
         }
-        let certificates: Vec<Certificate<'static>> = found
+        Ok(found)
+    }
+
+    /// The same, as the client takes it.
+    fn root_certs(&self) -> Result<RootCerts, String> {
+        if !self.is_encrypted() {
+            return Ok(RootCerts::Specific(Arc::default()));
+        }
+        let certificates: Vec<Certificate<'static>> = self
+            .believed()?
             .iter()
             .map(|certificate| Certificate::from_der(certificate).to_owned())
             .collect();

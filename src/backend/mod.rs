@@ -53,6 +53,7 @@ pub mod failure;
 pub mod health;
 mod pool;
 pub mod queue;
+mod reach;
 mod resolver;
 pub mod retry;
 pub mod signature;
@@ -65,13 +66,14 @@ use std::time::{Duration, Instant};
 pub use answer::{Answer, Close, ConnectAnswer, MessageAnswer, Publish};
 pub use breaker::{BreakerLimits, BreakerState};
 use client::Client;
-pub use client::{BackendUrl, ClientConfig};
+pub use client::{BackendUrl, CONNECT_TIMEOUT, ClientConfig};
 pub use cloudevents::{Event, Kind, Mode};
 pub use failure::{Cause, Failure, Refused};
 pub use health::{Counts, Health, Latency};
 use pool::Pool;
 use queue::Queue;
 pub use queue::{QueueLimits, QueuePolicy};
+pub use reach::Reached;
 pub use signature::{DeliveryId, Secrets};
 
 /// Requests at one time, which each has a thread.

@@ -14,6 +14,18 @@ use ureq::unversioned::transport::NextTimeout;
 /// How long addresses are good for that a name had.
 const NAME_AGE_MAX: Duration = Duration::from_secs(30);
 
+/// Where a URL points: the host without the brackets of an address, and the port, also where it is not written.
+pub(super) fn host_and_port(url: &Uri) -> (&str, u16) {
+    let host = url.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = if url.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    (host, url.port_u16().unwrap_or(port))
+}
+
 /// Resolves the one host that there is.
 #[derive(Debug)]
 pub(super) struct Resolver {
@@ -26,14 +38,7 @@ pub(super) struct Resolver {
 
 impl Resolver {
     pub(super) fn new(url: &Uri) -> Self {
-        let host = url.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = if url.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        };
-        let port = url.port_u16().unwrap_or(port);
+        let (host, port) = host_and_port(url);
         let address = host.parse::<IpAddr>().ok();
         Self {
             address: address.map(|address| SocketAddr::new(address, port)),

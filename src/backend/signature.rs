@@ -45,6 +45,11 @@ impl Secrets {
         Ok(Self(keys))
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The value of `webhook-signature`; none without a secret.
     pub fn sign(&self, id: &DeliveryId, timestamp: u64, body: &[u8]) -> Option<String> {
         let head = format!("{}.{timestamp}.", id.as_str());

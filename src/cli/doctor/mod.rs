@@ -1,6 +1,7 @@
 //! `tidegate doctor`: looks at what the server will meet on this machine and beyond, and says what to do about it. It leaves
 //! nothing behind, and shows no secret.
 
+mod backend;
 mod clock;
 mod finding;
 mod kernel;
@@ -71,6 +72,7 @@ fn look(command: &DoctorCommand, open_files_max: u64) -> Vec<Finding> {
     let has_tokens = settings.tokens.secret.is_some() || settings.tokens.public_key_file.is_some();
     findings.push(clock::look(has_tokens));
     findings.extend(redis::look(settings));
+    findings.extend(backend::look(settings));
     findings.extend(nginx::look(settings, command.nginx.as_deref()));
     findings
 }

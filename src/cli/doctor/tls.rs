@@ -28,13 +28,21 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
         return vec![Finding::problem(CERTIFICATE, error.to_string(), advice)];
     }
     let now = timestamp::since_1970().as_secs() as i64;
-    vec![judge(validity(&files.certificate), now), key(&files.key)]
+    let leaf = CertificateDer::from_pem_file(&files.certificate).ok();
+    let validity = leaf.and_then(|leaf| validity(&leaf));
+    let advice = "Renew it, then send SIGHUP: connections stay.";
+    vec![judge(CERTIFICATE, validity, now, advice), key(&files.key)]
 }
 
-/// From when to when the leaf is valid, seconds since 1970.
-fn validity(path: &Path) -> Option<(i64, i64)> {
-    let leaf = CertificateDer::from_pem_file(path).ok()?;
-    let (_, leaf) = parse_x509_certificate(&leaf).ok()?;
+/// What is to be said of the certificate of somebody else who was believed.
+pub(super) fn judge_leaf(about: &'static str, leaf: &CertificateDer<'_>) -> Finding {
+    let now = timestamp::since_1970().as_secs() as i64;
+    judge(about, validity(leaf), now, "Renew it where it is served.")
+}
+
+/// From when to when a leaf is valid, seconds since 1970.
+fn validity(leaf: &CertificateDer<'_>) -> Option<(i64, i64)> {
+    let (_, leaf) = parse_x509_certificate(leaf).ok()?;
     let validity = leaf.validity();
     Some((
         validity.not_before.timestamp(),
@@ -42,30 +50,29 @@ fn validity(path: &Path) -> Option<(i64, i64)> {
     ))
 }
 
-fn judge(validity: Option<(i64, i64)>, now: i64) -> Finding {
+fn judge(about: &'static str, validity: Option<(i64, i64)>, now: i64, advice: &str) -> Finding {
     let Some((from, to)) = validity else {
         return Finding::warning(
-            CERTIFICATE,
+            about,
             "it serves, and when it ends cannot be read",
             "Look at it: openssl x509 -noout -dates",
         );
     };
     let days = |seconds: i64| seconds / DAY_S;
-    let advice = "Renew it, then send SIGHUP: connections stay.";
     if now < from {
         let found = format!("it begins in {} days", days(from - now));
-        return Finding::problem(CERTIFICATE, found, "Take the older one, or mend the clock.");
+        return Finding::problem(about, found, "Take the older one, or mend the clock.");
     }
     if now >= to {
         let found = format!("it ended {} days ago", days(now - to));
-        return Finding::problem(CERTIFICATE, found, advice);
+        return Finding::problem(about, found, advice);
     }
     let left = days(to - now);
     let found = format!("it serves, and ends in {left} days");
     if left < DAYS_LEFT_MIN {
-        return Finding::warning(CERTIFICATE, found, advice);
+        return Finding::warning(about, found, advice);
     }
-    Finding::ok(CERTIFICATE, found)
+    Finding::ok(about, found)
 }
 
 fn key(path: &Path) -> Finding {
@@ -95,9 +102,12 @@ mod tests {
             (200, State::Problem, "it ended 0 days ago"),
             (230, State::Problem, "it ended 30 days ago"),
         ] {
-            let finding = judge(Some((from, to)), day * DAY_S);
+            let finding = judge(CERTIFICATE, Some((from, to)), day * DAY_S, "Renew it.");
             assert_eq!((finding.state, finding.found.as_str()), (state, found));
         }
-        assert_eq!(judge(None, 0).state, State::Warning);
+        assert_eq!(
+            judge(CERTIFICATE, None, 0, "Renew it.").state,
+            State::Warning
+        );
     }
 }
