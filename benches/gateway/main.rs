@@ -1,11 +1,12 @@
 //! What users and rooms cost: the real server, started here, against itself on a simpler endpoint or in a quieter hour.
 //!
 //! usage: `cargo bench --bench gateway -- [--quick] [--write] [SECTION...]`; `--write` puts the table into `benches/GATEWAY.md`,
-//! `--quick` only finds out whether everything works. Sections: `fanout`, `push`, `memory`, `churn`, `pages`.
+//! `--quick` only finds out whether everything works. Sections: `fanout`, `push`, `memory`, `churn`, `pages`, `backend`.
 //!
 //! Two cores are needed. Figures of one row come from the same run, in turns, and the medians of several rounds stand: CPU time
 //! of the server, system calls included, is what other load on the machine disturbs least.
 
+mod backend;
 mod churn;
 mod fanout;
 mod memory;
@@ -28,6 +29,8 @@ struct Plan {
     members: usize,
     /// Joins, and as many leaves, a second.
     churn: u64,
+    /// Connections that wait for a slow back end.
+    senders: usize,
 }
 
 const WHOLE: Plan = Plan {
@@ -35,12 +38,14 @@ const WHOLE: Plan = Plan {
     seconds: 4.0,
     members: 10_000,
     churn: 10_000,
+    senders: 2_000,
 };
 const QUICK: Plan = Plan {
     rounds: 1,
     seconds: 0.2,
     members: 50,
     churn: 1_000,
+    senders: 50,
 };
 
 /// One line of the report.
@@ -88,12 +93,13 @@ fn main() {
         .partition(|argument| argument.starts_with("--"));
     let has = |option: &str| options.iter().any(|one| one == option);
     let plan = if has("--quick") { QUICK } else { WHOLE };
-    let sections: [(&str, Section); 5] = [
+    let sections: [(&str, Section); 6] = [
         ("fanout", fanout::run),
         ("push", push::run),
         ("memory", memory::run),
         ("churn", churn::run),
         ("pages", pages::run),
+        ("backend", backend::run),
     ];
     let mut rows = Vec::new();
     for (name, section) in sections {

@@ -56,18 +56,13 @@ impl Server {
         Pid::from_child(&self.child)
     }
 
-    /// Puts the server on the first core and the rest of this program on the second.
+    /// Puts the server on the first core and this thread, with those that it starts, on the second.
     pub(crate) fn alone_on_a_core(&self) {
-        let on = |core: usize| {
-            let mut cores = CpuSet::new();
-            cores.set(core);
-            cores
-        };
         for task in self.tasks() {
             let task = Pid::from_raw(task.parse().expect("a number")).expect("not 0");
-            sched_setaffinity(Some(task), &on(0)).expect("the first core");
+            sched_setaffinity(Some(task), &only(0)).expect("the first core");
         }
-        sched_setaffinity(None, &on(1)).expect("the second core");
+        rest_on_second_core();
     }
 
     fn tasks(&self) -> Vec<String> {
@@ -99,6 +94,17 @@ impl Server {
         let number = line.and_then(|line| line.split_whitespace().next());
         number.expect("Pss_Anon").parse::<u64>().expect("a number") * 1024
     }
+}
+
+fn only(core: usize) -> CpuSet {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    cores
+}
+
+/// Puts this thread, and what it starts from now on, on the second core.
+pub(crate) fn rest_on_second_core() {
+    sched_setaffinity(None, &only(1)).expect("the second core");
 }
 
 impl Drop for Server {
