@@ -268,6 +268,31 @@ fn a_back_end_that_is_away_is_not_asked_and_heard_of_at_once_when_it_is_back() {
 }
 
 #[test]
+fn a_departure_that_the_back_end_does_not_want_is_counted_and_told_once() {
+    let back_end = BackEnd::start(|event| match event.kind() {
+        "connect" => said(&json!({ "userId": event.data()["query"] })),
+        "disconnect" => (410, "", String::new()),
+        _ => nothing(),
+    });
+    let server = builder(&back_end.url()).start();
+    let lost = "tidegate_backend_disconnects_lost_total";
+    assert_eq!(Samples::of(&server).get(lost), 0.0);
+    // A user, and a connection that is nobody's.
+    drop(server.websocket("/?ann"));
+    drop(server.websocket("/"));
+    eventually("both are lost", || Samples::of(&server).get(lost) == 2.0);
+    let samples = Samples::of(&server);
+    assert_eq!(samples.get("tidegate_backend_departures"), 0.0);
+    assert_eq!(
+        samples.get("tidegate_backend_failed_total{cause=\"declined\"}"),
+        2.0
+    );
+    assert_eq!(told(&server)["lost"], 2);
+    assert_eq!(told(&server)["failed"], 0, "it is no failure");
+    assert_eq!(back_end.events("disconnect").len(), 2);
+}
+
+#[test]
 fn other_endpoints_ask_who_may_connect_where_the_setting_says_so() {
     let back_end = BackEnd::start(|event| -> Answer {
         match (event.kind(), event.data()["query"].as_str()) {

@@ -139,6 +139,11 @@ fn the_settings_fit_the_pod() {
         policy["spec"]["ingress"][0]["ports"][0]["port"],
         port["name"]
     );
+    let install = fs::read_to_string(file("docs/install.md")).expect("the document");
+    let out = policy["spec"]["egress"].as_array().expect("a list").last();
+    let label = &out.expect("a rule")["to"][0]["podSelector"]["matchLabels"];
+    assert_eq!(*label, json!({"tidegate-backend": "true"}));
+    assert!(install.contains("`tidegate-backend: \"true\"`"));
 }
 
 #[test]

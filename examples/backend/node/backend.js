@@ -47,7 +47,7 @@ function answer(headers, body) {
   } catch {
     return [401, 'The signature is not good.'];
   }
-  const isWhole = headers['content-type'].startsWith('application/cloudevents+json');
+  const isWhole = (headers['content-type'] ?? '').startsWith('application/cloudevents+json');
   const [kind, data] = isWhole ? [event.type, event.data] : [headers['ce-type'], event];
   const delivery = headers['webhook-id'];
   if (!known.has(delivery)) {
