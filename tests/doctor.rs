@@ -7,6 +7,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use common::DEADLINE;
 use common::doctor::{PASSWORD, Visit, command, run};
@@ -214,6 +215,29 @@ fn the_certificate_of_a_back_end_has_to_be_believed() {
     );
     assert_eq!(visit.problems(), ["back end"]);
     assert!(visit.one("back end").1.contains("certificate"));
+    // One that takes the connection and says nothing, one that hangs up, and one that speaks no TLS.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let plain = Server::start();
+    let hasty = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let hasty_address = hasty.local_addr().expect("an address");
+    let hangs_up = thread::spawn(move || drop(hasty.accept()));
+    for (address, says) in [
+        (
+            silent.local_addr().expect("an address"),
+            "it does not answer in time",
+        ),
+        (hasty_address, "it hangs up"),
+        (plain.address(), "corrupt message"),
+    ] {
+        let visit = with_back_end(
+            &format!("https://{address}/"),
+            &[("BACKEND_TLS_CA", &chain)],
+        );
+        assert_eq!(visit.problems(), ["back end"]);
+        let found = visit.one("back end").1;
+        assert!(found.contains(says), "{found}");
+    }
+    hangs_up.join().expect("it came");
 }
 
 #[test]

@@ -33,7 +33,8 @@ impl BackendUrl {
         !self.is_encrypted() && !is_here
     }
 
-    /// Connects, to the first of its addresses that lets it, and hangs up. Each may take [`CONNECT_TIMEOUT`]; the resolver has limits of its own.
+    /// Connects, to the first of its addresses that lets it, and hangs up. Each may take [`CONNECT_TIMEOUT`]; the resolver has limits of its
+    /// own.
     ///
     /// # Errors
     /// What did not work, in a sentence, without the path of the URL.
@@ -46,7 +47,7 @@ impl BackendUrl {
         for address in addresses {
             match self.reach_at(host, address) {
                 Ok(reached) => return Ok(reached),
-                Err(error) => problem = format!("{address}: {error}"),
+                Err(error) => problem = format!("{address}: {}", words(&error)),
             }
         }
         Err(problem)
@@ -100,6 +101,19 @@ impl BackendUrl {
         let shown = tls.peer_certificates().and_then(<[_]>::first);
         let shown = shown.ok_or_else(|| io::Error::other("it has shown no certificate"))?;
         Ok(shown.clone().into_owned())
+    }
+}
+
+/// What went wrong. A time limit of a socket has a name that nobody would know it by.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            "it does not answer in time".to_owned()
+        }
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => "it hangs up before it has shown a certificate".to_owned(),
+        _ => error.to_string(),
     }
 }
 
