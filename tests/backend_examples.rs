@@ -174,13 +174,12 @@ fn an_event_that_comes_again_is_not_done_twice() {
         let (_peer, url) = example(language);
         let address = url.trim_start_matches("http://").trim_end_matches('/');
         let mut client = Client::tcp(address.parse().expect("an address"));
-        let body = json!({ "userId": "ann", "message": { "type": "order", "item": "eel" } });
+        let body = json!({ "event": "message", "userId": "ann", "message": { "type": "order", "item": "eel" } });
         let body = body.to_string();
         let mut deliver = |id: &str, timestamp: u64| -> (u16, Value) {
             let signature = sign(SECRET, id, timestamp, body.as_bytes());
             let timestamp = timestamp.to_string();
             let headers = [
-                ("ce-type", "io.tidegate.message"),
                 ("webhook-id", id),
                 ("webhook-timestamp", timestamp.as_str()),
                 ("webhook-signature", signature.as_str()),

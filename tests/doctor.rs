@@ -173,6 +173,17 @@ fn a_back_end_is_reached_and_told_nothing() {
     assert!(found.starts_with(&format!("{address} is reached within ")));
     assert_eq!(visit.one("back end secret").0, "warning");
     assert!(visit.about("back end URL").is_empty());
+    let (state, found, _) = visit.one("back end endpoints");
+    assert_eq!(state, "warning");
+    assert!(found.starts_with("/socket.io/ lets clients"), "{found}");
+    for setting in [
+        ("JWT_SECRET", "a secret of the tests"),
+        ("ROUTES", "/ = gateway"),
+        ("BACKEND_EVENTS", "disconnect"),
+    ] {
+        let visit = with_back_end(&url, &[setting]);
+        assert!(visit.about("back end endpoints").is_empty(), "{setting:?}");
+    }
     let (mut stream, _) = listener.accept().expect("it came");
     let mut heard = Vec::new();
     stream.read_to_end(&mut heard).expect("it hung up");

@@ -14,14 +14,14 @@ const known = new Map();
 let orders = 0;
 
 const does = {
-  'io.tidegate.connect'({ query, address }) {
+  connect({ query, address }) {
     // Who asks is whoever says so here. A real one looks at a cookie (headers) or a token (claims).
     const name = new URLSearchParams(query ?? '').get('name');
     if (!name) return [403, 'Say who you are: connect to /?name=YOU.'];
     return [200, { userId: name, rooms: ['harbour'], metadata: { from: address } }];
   },
 
-  'io.tidegate.message'({ userId, message: { type, item } }) {
+  message({ userId, message: { type, item } }) {
     if (type !== 'order' || typeof item !== 'string') return [400, 'Only an order with an item is understood here.'];
     const order = { number: ++orders, item };
     return [
@@ -33,7 +33,7 @@ const does = {
     ];
   },
 
-  'io.tidegate.disconnect'({ userId, connectionId }) {
+  disconnect({ userId, connectionId }) {
     console.log(userId ?? connectionId, 'has gone');
     return [204];
   },
@@ -47,11 +47,11 @@ function answer(headers, body) {
   } catch {
     return [401, 'The signature is not good.'];
   }
-  const isWhole = (headers['content-type'] ?? '').startsWith('application/cloudevents+json');
-  const [kind, data] = isWhole ? [event.type, event.data] : [headers['ce-type'], event];
+  // With BACKEND_FORMAT=structured the data is a part of it. Header fields are not signed: what it is stands in the data, too.
+  const data = 'specversion' in event ? event.data : event;
   const delivery = headers['webhook-id'];
   if (!known.has(delivery)) {
-    known.set(delivery, Object.hasOwn(does, kind) ? does[kind](data) : [204]);
+    known.set(delivery, does[data.event](data));
     if (known.size > KNOWN_MAX) known.delete(known.keys().next().value);
   }
   return known.get(delivery);

@@ -4,11 +4,14 @@ use std::fs;
 
 use super::finding::Finding;
 use super::tls;
+use crate::backend::Kind;
+use crate::gateway::EndpointKind;
 use crate::server::settings::{BackendSettings, Settings};
 
 const ABOUT: &str = "back end";
 const SECRET: &str = "back end secret";
 const URL: &str = "back end URL";
+const ENDPOINTS: &str = "back end endpoints";
 const CERTIFICATE: &str = "back end certificate";
 
 pub(super) fn look(settings: &Settings) -> Vec<Finding> {
@@ -22,6 +25,16 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
             URL,
             "events go over the network in the clear",
             "They have addresses, cookies and messages of users in them: use https:// in BACKEND_URL.",
+        ));
+    }
+    let tells_who_connects = backend.events.contains(&Kind::Connect);
+    let mut routes = settings.routes.iter();
+    let aside = routes.find(|route| route.endpoint == EndpointKind::SocketIo);
+    if let (Some(route), true, false) = (aside, tells_who_connects, settings.tokens.is_required) {
+        findings.push(Finding::warning(
+            ENDPOINTS,
+            format!("{} lets clients of Socket.IO in without asking it", route.path),
+            "Where it is to keep people out want tokens as well (JWT_SECRET), or leave the route out (ROUTES).",
         ));
     }
     findings

@@ -73,9 +73,14 @@ impl Entries {
 
     fn endpoints(&self) -> Result<Vec<EndpointKind>, String> {
         let kind = |name: &String| {
-            let mut kinds = EndpointKind::ALL.into_iter();
-            let found =
-                kinds.find(|kind| kind.name() == name.as_str() && *kind != EndpointKind::Dashboard);
+            // Sessions of Engine.IO begin with a request that no handshake is, and a dashboard with the API key.
+            let mut kinds = [
+                EndpointKind::Gateway,
+                EndpointKind::Echo,
+                EndpointKind::Broadcast,
+            ]
+            .into_iter();
+            let found = kinds.find(|kind| kind.name() == name.as_str());
             found.ok_or_else(|| format!("\"{name}\" must be gateway, echo or broadcast"))
         };
         self.list(Key::BackendEndpoints).iter().map(kind).collect()

@@ -75,6 +75,11 @@ fn what_cannot_be_is_refused() {
             "BACKEND_ENDPOINTS = \"dashboard\" (environment): \"dashboard\" must be gateway, echo or broadcast",
         ),
         (
+            "BACKEND_ENDPOINTS",
+            "gateway,socketio",
+            "BACKEND_ENDPOINTS = \"gateway,socketio\" (environment): \"socketio\" must be gateway, echo or broadcast",
+        ),
+        (
             "BACKEND_HEADERS",
             "a b",
             "BACKEND_HEADERS = \"a b\" (environment): \"a b\" must be the name of a header field",
