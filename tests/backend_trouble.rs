@@ -15,6 +15,7 @@ use common::back_end::{Answer, BackEnd, json as said, nothing, sign};
 use common::gateway::{API_KEY, Member, look};
 use common::metrics::Samples;
 use common::server::{Server, ServerBuilder};
+use common::socketio::Socket;
 use common::{DEADLINE, eventually};
 use serde_json::{Value, json};
 use server::{Reply, Then};
@@ -331,6 +332,21 @@ fn other_endpoints_ask_who_may_connect_where_the_setting_says_so() {
     }
     assert_eq!(back_end.events("connect").len(), 4);
     assert_eq!(back_end.events("message").len(), 0);
+}
+
+#[test]
+fn of_socket_io_it_hears_who_has_gone_and_nothing_else() {
+    let back_end = BackEnd::start(|_| nothing());
+    let server = builder(&back_end.url())
+        .env("SOCKETIO_CONFORMANCE", "on")
+        .start();
+    let mut ann = Socket::connected(&server);
+    ann.register("ann");
+    drop(ann);
+    let gone = back_end.wait_for("disconnect", 1);
+    assert_eq!(gone[0].data()["userId"], "ann");
+    assert_eq!(gone[0].data()["event"], "disconnect");
+    assert!(back_end.events("connect").is_empty());
 }
 
 #[test]
