@@ -23,7 +23,7 @@ test: ## Installs what is missing and runs everything (under 30 minutes on two c
 	@$(STAGE) peers $(INSTALL)
 	@$(STAGE) fmt $(MAKE) --no-print-directory fmt
 	@$(STAGE) clippy $(MAKE) --no-print-directory clippy
-	@$(STAGE) tests cargo test --locked
+	@$(STAGE) tests tests/peers/suites
 	@$(STAGE) loom $(MAKE) --no-print-directory loom
 	@$(STAGE) bench-check $(MAKE) --no-print-directory bench-check
 	@$(STAGE) doc $(MAKE) --no-print-directory doc
