@@ -45,8 +45,11 @@ impl Departures {
     /// outdated.
     pub(in crate::gateway) fn note(&mut self, user: &Arc<str>, left_at: u64, due: Instant) {
         let step = Step::Waiting(due);
-        self.pending.insert(Arc::clone(user), (left_at, step));
-        self.due.push(Reverse((due, Arc::clone(user))));
+        let before = self.pending.insert(Arc::clone(user), (left_at, step));
+        // Whoever waits already is on the list: coming and going without end costs no memory.
+        if !matches!(before, Some((_, Step::Waiting(_)))) {
+            self.due.push(Reverse((due, Arc::clone(user))));
+        }
     }
 
     /// Whether something is still to be told of that user.
@@ -91,13 +94,18 @@ impl Departures {
         while gone.len() < max
             && let Some(Reverse((due, _))) = self.due.peek()
             && *due <= now
-            && let Some(Reverse((due, user))) = self.due.pop()
+            && let Some(Reverse((_, user))) = self.due.pop()
         {
             let Some((left_at, step)) = self.pending.get_mut(&user) else {
                 continue;
             };
-            if *step != Step::Waiting(due) {
-                continue;
+            match *step {
+                Step::Waiting(due) if due > now => {
+                    self.due.push(Reverse((due, user)));
+                    continue;
+                }
+                Step::Waiting(_) => {}
+                Step::Asking | Step::Telling => continue,
             }
             if is_here(&user) {
                 self.pending.remove(&user);
@@ -215,6 +223,10 @@ mod tests {
         assert_eq!(gone.len(), 1);
         assert_eq!(gone[0].left_at, 6);
         assert_eq!(departures.len(), 1);
+        for left_at in 7..1_000 {
+            departures.note(&ann(), left_at, now + DEBOUNCE);
+        }
+        assert_eq!(departures.due.len(), 1);
     }
 
     #[test]
