@@ -135,3 +135,10 @@ pub const DISCONNECTS_MAX: usize = 100_000;
 pub const DISCONNECT_BYTES_MAX: usize = 64 << 20;
 /// How long a back end may ask to be left alone with an event that is tried again; what it asks beyond is cut.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// Bytes of a message of Socket.IO nodes; beyond it no notice is taken of it.
+pub const ADAPTER_MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Rooms, exceptions or sockets in one list of a message of Socket.IO nodes; beyond it no notice is taken of it.
+pub const ADAPTER_LIST_MAX: usize = 65_536;
+/// Bytes of the name of a room, a socket, a node or a request in messages of Socket.IO nodes; beyond it no notice is taken
+/// of it.
+pub const ADAPTER_NAME_BYTES_MAX: usize = 1_024;

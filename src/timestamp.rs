@@ -45,7 +45,7 @@ pub fn push_rfc3339(text: &mut String, now: SystemTime) {
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01. Years are counted from March here, so that
 /// the leap day is the last of its year.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_TO_1970: u64 = 719_468;
     const DAYS_IN_400_YEARS: u64 = 146_097;
     let days = days + DAYS_TO_1970;

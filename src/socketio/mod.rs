@@ -5,10 +5,13 @@
 //! attachments inside of Engine.IO messages. Neither knows the other: whoever owns a session hands the messages up and
 //! what is said in answer down.
 //!
+//! [`adapter`] is what Socket.IO servers say to each other through Redis.
+//!
 //! No socket, clock, randomness, thread or log lives here: requests, messages and `now` in, packets and events out. The
 //! order of calls is told at [`engine::Session`] and [`socket::Sockets`]. What arrives is hostile until it is proven to be
 //! well-formed: no announced number allocates, JSON is checked to a depth and handed on as it came.
 
+pub mod adapter;
 pub mod engine;
 pub mod json;
 mod moment;

@@ -241,7 +241,12 @@ fn elements(data: &str, attachments: Option<u8>) -> Result<Elements, PacketError
     }
 }
 
-fn event(id: Option<u64>, data: &str, attachments: Option<u8>) -> Result<Event<'_>, PacketError> {
+/// An event, of the JSON that a packet with `attachments` has.
+pub(super) fn event(
+    id: Option<u64>,
+    data: &str,
+    attachments: Option<u8>,
+) -> Result<Event<'_>, PacketError> {
     let elements = elements(data, attachments)?;
     let first = &data[elements.first];
     let name = match first.as_bytes() {

@@ -122,6 +122,15 @@ pub(crate) fn with_webhooks(line: &str) -> Command {
     command
 }
 
+/// Node's Socket.IO servers in a Redis, over a script of `tests/peers/adapter`.
+pub(crate) fn socketio_nodes(script: &str) -> Command {
+    let mut command = Command::new(program("node"));
+    command
+        .env("NODE_PATH", installed("adapter/node_modules"))
+        .arg(root().join("tests/peers/adapter").join(script));
+    command
+}
+
 /// Path of the `wscat` that npm installed.
 pub(crate) fn wscat_path() -> PathBuf {
     installed("node/node_modules/.bin/wscat")
