@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../fuzz/properties/adapter.rs"]
+mod adapter;
 #[path = "../fuzz/properties/deflate.rs"]
 mod deflate;
 #[path = "../fuzz/properties/envelope.rs"]
@@ -43,6 +45,11 @@ fn replay(target: &str, check: impl Fn(&[u8])) {
         println!("{}", seed.display());
         check(&fs::read(&seed).expect("a readable seed"));
     }
+}
+
+#[test]
+fn adapter() {
+    replay("adapter", adapter::check);
 }
 
 #[test]
