@@ -21,7 +21,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether it selects a socket, which tells of which rooms it is in. One of them has its own name.
+    /// Whether it selects a socket, which tells of which rooms it is in. One of them has its own name. Each name is asked for, so
+    /// where there are many sockets it is better to go from the rooms to those in them.
     pub fn selects(&self, is_in: impl Fn(&str) -> bool) -> bool {
         let is_in_any = |rooms: &[String]| rooms.iter().any(|room| is_in(room));
         (self.rooms.is_empty() || is_in_any(&self.rooms)) && !is_in_any(&self.except)

@@ -71,7 +71,7 @@ impl<'a> Value<'a> {
         Writer::new(&self.text, &self.attachments, out).value();
     }
 
-    /// The JSON. It has a placeholder for each attachment, or has no attachment.
+    /// The JSON. It has a placeholder for each attachment, but for those that belong to arguments behind the first.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -101,9 +101,12 @@ impl<'a> EventData<'a> {
     }
 
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, AdapterError> {
-        let value = Value::read(reader)?;
-        packet::event(None, &value.text, count(&value.attachments)?)?;
-        Ok(Self(value))
+        let (text, attachments) = Translation::of_next(reader)?;
+        packet::event(None, &text, count(&attachments)?)?;
+        Ok(Self(Value {
+            text: text.into(),
+            attachments,
+        }))
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {

@@ -108,6 +108,7 @@ fn what_no_value_can_be_is_refused() {
         (&[0x81, 0xc4, 0, 1], AdapterError::Field),
         (&[0x81, 0x90, 1], AdapterError::Field),
         (&[0x81, 0x80, 1], AdapterError::Field),
+        (&[0x81, 0x91, 0xd4, 0, 0, 1], AdapterError::Field),
     ] {
         assert_eq!(read(bytes), Err(error), "{bytes:x?}");
     }
@@ -163,6 +164,10 @@ fn json_becomes_messagepack() {
         (
             r#""\ud800A\udfff\ud7ff\t""#,
             b"\xab\xef\xbf\xbdA\xef\xbf\xbd\xed\x9f\xbf\t",
+        ),
+        (
+            r#""\ud800\u0041\ud800\ud800\udc00""#,
+            b"\xab\xef\xbf\xbdA\xef\xbf\xbd\xf0\x90\x80\x80",
         ),
         ("[ ]", &[0xdd, 0, 0, 0, 0]),
         ("{ }", &[0xdf, 0, 0, 0, 0]),

@@ -70,24 +70,27 @@ impl<'a> Translation<'a> {
         let mut has_pairs = false;
         for _ in 0..count {
             let key = self.reader.next()?;
+            let is_text = match key {
+                Token::Text(_) => true,
+                Token::Nil
+                | Token::Bool(_)
+                | Token::Unsigned(_)
+                | Token::Signed(_)
+                | Token::Float(_) => false,
+                _ => return Err(AdapterError::Field),
+            };
             if self.is_undefined_next() {
                 self.reader.skip()?;
                 continue;
             }
             self.separate(has_pairs);
             has_pairs = true;
-            match key {
-                Token::Text(_) => self.scalar(key),
-                Token::Nil
-                | Token::Bool(_)
-                | Token::Unsigned(_)
-                | Token::Signed(_)
-                | Token::Float(_) => {
-                    self.text.push(b'"');
-                    self.scalar(key);
-                    self.text.push(b'"');
-                }
-                _ => return Err(AdapterError::Field),
+            if is_text {
+                self.scalar(key);
+            } else {
+                self.text.push(b'"');
+                self.scalar(key);
+                self.text.push(b'"');
             }
             self.text.push(b':');
             self.value(depth)?;
