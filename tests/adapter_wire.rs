@@ -213,12 +213,17 @@ fn rooms(rooms: &[&str]) -> Selection {
 }
 
 fn selection(rooms: &[&str], except: &[&str]) -> Selection {
-    let [rooms, except] =
-        [rooms, except].map(|names| names.iter().map(ToString::to_string).collect());
-    Selection { rooms, except }
+    Selection {
+        rooms: names(rooms),
+        except: names(except),
+    }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
 }
 
 fn join(selection: Selection, rooms: &[&str]) -> Ask<'static> {
-    let rooms = rooms.iter().map(ToString::to_string).collect();
+    let rooms = names(rooms);
     Ask::Join { selection, rooms }
 }

@@ -9,7 +9,6 @@ fn node_gets_its_answers_at_once() {
     let (mut peer, sid) = start_servers(&redis);
     let mut node = Node::start(&redis, KEY, "/");
     wait_nodes(&redis, &node.channels, 2);
-    let names = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
     let mut ask = |line: &str, answer: Answer<'_>, expected: Ask<'_>, result: Tree| {
         let position = peer.output().position();
         peer.type_line(line);
@@ -100,7 +99,7 @@ fn node_hears_our_clients(peer: &mut Peer, node: &mut Node) {
         let mut result = fact_after(peer, position, "answer")["answer"].take();
         let result = result.as_array_mut().expect("a list");
         // Who answers first is not said.
-        result.sort_by_key(|answer| answer.is_object());
+        result.sort_by_key(Tree::is_object);
         let ours = (0..clients).map(|client| json!([client, {"type": "Buffer", "data": [client]}]));
         let expected: Vec<Tree> = ours.chain([theirs.clone()]).collect();
         assert_eq!(result, &expected);

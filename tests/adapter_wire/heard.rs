@@ -30,64 +30,7 @@ fn what_the_emitter_says_is_understood() {
     let (values, _) = told.broadcast(&channels);
     check_values(values.data.event().args);
 
-    type Expected<'e> = (&'e str, Selection, Option<&'e str>, Flags);
-    let expected: [Expected<'_>; 6] = [
-        (
-            r#"["to a room",1]"#,
-            rooms(&["harbour"]),
-            Some("harbour"),
-            Flags::default(),
-        ),
-        (
-            r#"["to rooms"]"#,
-            selection(&["a", "b", "c"], &["d", "e", "f"]),
-            None,
-            Flags::default(),
-        ),
-        (
-            r#"["to a number"]"#,
-            rooms(&["5"]),
-            Some("5"),
-            Flags::default(),
-        ),
-        (
-            r#"["but not to"]"#,
-            selection(&[], &["x#y"]),
-            None,
-            Flags::default(),
-        ),
-        (
-            r#"["flags"]"#,
-            rooms(&[]),
-            None,
-            Flags {
-                volatile: true,
-                compress: Some(false),
-                ..Flags::default()
-            },
-        ),
-        (
-            r#"["more flags"]"#,
-            rooms(&[]),
-            None,
-            Flags {
-                compress: Some(true),
-                ..Flags::default()
-            },
-        ),
-    ];
-    for (data, selection, room, flags) in expected {
-        let told = node.hear();
-        let (broadcast, channel) = told.broadcast(&channels);
-        assert_eq!(broadcast.data.event().data, data);
-        assert_eq!(channel.as_deref(), room, "{data}");
-        assert_eq!(channels.of(&selection).as_bytes(), told.channel, "{data}");
-        assert_eq!(
-            (broadcast.selection, broadcast.flags),
-            (selection, flags),
-            "{data}"
-        );
-    }
+    check_addresses(&mut node);
     check_binary(&node.hear(), &channels);
     check_requests(&mut node, &mut elsewhere);
 
@@ -100,6 +43,35 @@ fn what_the_emitter_says_is_understood() {
         node.hear().broadcast(&channels).0.data.event().name,
         "the end"
     );
+}
+
+/// Whom each event is for, on which channel, and how.
+fn check_addresses(node: &mut Node) {
+    let channels = node.channels.clone();
+    let plain = Flags::default();
+    let flags = |volatile, compress| Flags {
+        volatile,
+        compress: Some(compress),
+        ..Flags::default()
+    };
+    let to_rooms = selection(&["a", "b", "c"], &["d", "e", "f"]);
+    let harbour = Some("harbour");
+    for (data, selection, room, flags) in [
+        (r#"["to a room",1]"#, rooms(&["harbour"]), harbour, plain),
+        (r#"["to rooms"]"#, to_rooms, None, plain),
+        (r#"["to a number"]"#, rooms(&["5"]), Some("5"), plain),
+        (r#"["but not to"]"#, selection(&[], &["x#y"]), None, plain),
+        (r#"["flags"]"#, rooms(&[]), None, flags(true, false)),
+        (r#"["more flags"]"#, rooms(&[]), None, flags(false, true)),
+    ] {
+        let told = node.hear();
+        let (broadcast, channel) = told.broadcast(&channels);
+        assert_eq!(broadcast.data.event().data, data);
+        assert_eq!(channel.as_deref(), room, "{data}");
+        assert_eq!(channels.of(&selection).as_bytes(), told.channel, "{data}");
+        assert_eq!(broadcast.selection, selection, "{data}");
+        assert_eq!(broadcast.flags, flags, "{data}");
+    }
 }
 
 /// What JavaScript itself would have made JSON of.

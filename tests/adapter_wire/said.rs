@@ -67,7 +67,6 @@ fn node_answers_what_we_ask_and_does_what_we_say() {
     let mut node = Node::start(&redis, KEY, "/");
     let channels = node.channels.clone();
     wait_nodes(&redis, &channels, 2);
-    let names = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
 
     let said = node.ask(None, join(selection(&[&sid], &["r9"]), &["r1", "r2"]));
     assert_eq!(node.hear().bytes, said);

@@ -175,100 +175,84 @@ fn times_that_are_none_are_passed_over() {
     }
 }
 
+#[track_caller]
+fn refused(bytes: &[u8], error: AdapterError) {
+    let shown = bytes[..bytes.len().min(60)].escape_ascii();
+    assert_eq!(Broadcast::decode(bytes), Err(error), "{shown}");
+}
+
+/// A name that is a byte too long.
+fn long() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    msgpack::put_text(&"a".repeat(ADAPTER_NAME_BYTES_MAX + 1), &mut bytes);
+    bytes
+}
+
 #[test]
 fn what_is_no_broadcast_is_refused() {
-    let nothing = map(&[]);
-    let with_packet = |packet: &[u8]| array(&[b"\xa1u", packet, &map(&[])]);
-    let with_options = |options: &[u8]| array(&[b"\xa1u", &packet(), options]);
-    let with_flag =
-        |key: &str, value: &[u8]| with_options(&map(&[("flags", &map(&[(key, value)]))]));
-    let long = [&[0xda, 4, 1][..], &[b'a'; 0x401]].concat();
-    let too_many = [&[0xdd, 0, 1, 0, 1][..], &[0; ADAPTER_LIST_MAX + 1]].concat();
-    let attachments = [&[0x9c, 0xa1, b'e'][..], &[0xc4, 0].repeat(11)].concat();
-    for (bytes, error) in [
-        (vec![], AdapterError::Malformed),
-        (vec![0xc1], AdapterError::Malformed),
-        (vec![0x80], AdapterError::Field),
-        (array(&[b"\xa1u", &packet()]), AdapterError::Field),
-        (array(&[&[1], &packet(), &nothing]), AdapterError::Field),
-        (array(&[&long, &packet(), &nothing]), AdapterError::Name),
-        (
-            [array(&[b"\xa1u", &packet(), &nothing]), vec![0]].concat(),
-            AdapterError::Malformed,
-        ),
-        (with_packet(&[0xc0]), AdapterError::Field),
-        (with_packet(&map(&[("data", EVENT)])), AdapterError::Field),
-        (with_packet(&map(&[("type", &[2])])), AdapterError::Field),
-        (
-            with_packet(&map(&[("type", &[3]), ("data", EVENT)])),
-            AdapterError::Type,
-        ),
-        (
-            with_packet(&map(&[("type", b"\xa12"), ("data", EVENT)])),
-            AdapterError::Type,
-        ),
-        (
-            with_packet(&map(&[("type", &[2]), ("data", &[0x90])])),
-            AdapterError::Event,
-        ),
-        (
-            with_packet(&map(&[("type", &[2]), ("data", b"\x91\xaadisconnect")])),
-            AdapterError::Event,
-        ),
-        (
-            with_packet(&map(&[("type", &[2]), ("data", &vec![0x91; 200])])),
-            AdapterError::TooDeep,
-        ),
-        (
-            with_packet(&map(&[("type", &[2]), ("data", &attachments)])),
-            AdapterError::TooManyAttachments,
-        ),
-        (
-            with_packet(&map(&[("type", &[2]), ("data", EVENT), ("nsp", &[0xc0])])),
-            AdapterError::Field,
-        ),
-        (with_packet(&[0x81, 1, 1]), AdapterError::Field),
-        (with_options(&[0xc0]), AdapterError::Field),
-        // Without the room that is none it would be for everyone.
-        (
-            with_options(&map(&[("rooms", &[0x91, 0xc0])])),
-            AdapterError::Field,
-        ),
-        (
-            with_options(&map(&[("rooms", b"\xa1r")])),
-            AdapterError::Field,
-        ),
-        (
-            with_options(&map(&[("except", &[0x91, 0xc3])])),
-            AdapterError::Field,
-        ),
-        (
-            with_options(&map(&[("rooms", &array(&[&long]))])),
-            AdapterError::Name,
-        ),
-        (
-            with_options(&map(&[("rooms", &too_many)])),
-            AdapterError::TooMany,
-        ),
-        (
-            with_options(&map(&[("flags", &[0x90])])),
-            AdapterError::Field,
-        ),
-        (with_flag("volatile", &[1]), AdapterError::Field),
-        (with_flag("compress", b"\xa1a"), AdapterError::Field),
-        (
-            with_flag("expectSingleResponse", &[0x90]),
-            AdapterError::Field,
-        ),
-        (with_flag("timeout", b"\xa11"), AdapterError::Field),
-    ] {
-        let shown = bytes[..bytes.len().min(60)].escape_ascii();
-        assert_eq!(Broadcast::decode(&bytes), Err(error), "{shown}");
-    }
+    let (packet, nothing) = (packet(), map(&[]));
+    refused(&[], AdapterError::Malformed);
+    refused(&[0xc1], AdapterError::Malformed);
+    refused(&[0x80], AdapterError::Field);
+    refused(&array(&[b"\xa1u", &packet]), AdapterError::Field);
+    refused(&array(&[&[1], &packet, &nothing]), AdapterError::Field);
+    refused(&array(&[&long(), &packet, &nothing]), AdapterError::Name);
+    let followed = [array(&[b"\xa1u", &packet, &nothing]), vec![0]].concat();
+    refused(&followed, AdapterError::Malformed);
     let large = vec![0xc0; ADAPTER_MESSAGE_BYTES_MAX + 1];
     assert_eq!(Broadcast::decode(&large), Err(AdapterError::TooLarge));
     assert_eq!(Request::decode(&large), Err(AdapterError::TooLarge));
     assert_eq!(Response::decode(&large), Err(AdapterError::TooLarge));
+}
+
+#[test]
+fn a_broadcast_without_an_event_is_refused() {
+    let attachments = [&[0x9c, 0xa1, b'e'][..], &[0xc4, 0].repeat(11)].concat();
+    let kind: (&str, &[u8]) = ("type", &[2]);
+    let data = |data| map(&[kind, ("data", data)]);
+    for (packet, error) in [
+        (vec![0xc0], AdapterError::Field),
+        (vec![0x81, 1, 1], AdapterError::Field),
+        (map(&[("data", EVENT)]), AdapterError::Field),
+        (map(&[kind]), AdapterError::Field),
+        (
+            map(&[kind, ("data", EVENT), ("nsp", &[0xc0])]),
+            AdapterError::Field,
+        ),
+        (map(&[("type", &[3]), ("data", EVENT)]), AdapterError::Type),
+        (
+            map(&[("type", b"\xa12"), ("data", EVENT)]),
+            AdapterError::Type,
+        ),
+        (data(&[0x90]), AdapterError::Event),
+        (data(b"\x91\xaadisconnect"), AdapterError::Event),
+        (data(&[0x91; 200]), AdapterError::TooDeep),
+        (data(&attachments), AdapterError::TooManyAttachments),
+    ] {
+        refused(&array(&[b"\xa1u", &packet, &map(&[])]), error);
+    }
+}
+
+#[test]
+fn a_broadcast_to_nobody_knows_whom_is_refused() {
+    let too_many = [&[0xdd, 0, 1, 0, 1][..], &[0; ADAPTER_LIST_MAX + 1]].concat();
+    let flag = |key: &str, value: &[u8]| map(&[("flags", &map(&[(key, value)]))]);
+    for (options, error) in [
+        (vec![0xc0], AdapterError::Field),
+        // Without the room that is none it would be for everyone.
+        (map(&[("rooms", &[0x91, 0xc0])]), AdapterError::Field),
+        (map(&[("rooms", b"\xa1r")]), AdapterError::Field),
+        (map(&[("except", &[0x91, 0xc3])]), AdapterError::Field),
+        (map(&[("rooms", &array(&[&long()]))]), AdapterError::Name),
+        (map(&[("rooms", &too_many)]), AdapterError::TooMany),
+        (map(&[("flags", &[0x90])]), AdapterError::Field),
+        (flag("volatile", &[1]), AdapterError::Field),
+        (flag("compress", b"\xa1a"), AdapterError::Field),
+        (flag("expectSingleResponse", &[0x90]), AdapterError::Field),
+        (flag("timeout", b"\xa11"), AdapterError::Field),
+    ] {
+        refused(&array(&[b"\xa1u", &packet(), &options]), error);
+    }
 }
 
 #[test]
