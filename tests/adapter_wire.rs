@@ -176,11 +176,19 @@ impl Node {
     }
 }
 
-/// Node's servers, and the name of the socket of the client in `/`. Everybody listens.
-fn start_servers(redis: &Redis) -> (Peer, String) {
+/// Node, with its packages loaded: six at a time take long on a machine that does other things.
+fn start_peer(redis: &Redis) -> Peer {
     let mut command = socketio_nodes("peer.cjs");
     command.arg(redis.url());
-    let mut peer = Peer::start(command);
+    let peer = Peer::start(command);
+    let up = peer.output().wait_for("up", DEADLINE * 3);
+    assert!(up.is_some(), "Node does not start");
+    peer
+}
+
+/// Node's servers, and the name of the socket of the client in `/`. Everybody listens.
+fn start_servers(redis: &Redis) -> (Peer, String) {
+    let mut peer = start_peer(redis);
     peer.type_line("start");
     let ready: Tree = serde_json::from_str(&peer.wait_for("ready")).expect("JSON");
     let sid = ready["ready"].as_str().expect("a name").to_owned();

@@ -8,9 +8,7 @@ fn what_the_emitter_says_is_understood() {
     let redis = Redis::start();
     let mut node = Node::start(&redis, KEY, "/");
     let mut elsewhere = Node::start(&redis, KEY, "/custom");
-    let mut command = socketio_nodes("peer.cjs");
-    command.arg(redis.url());
-    let mut peer = Peer::start(command);
+    let mut peer = start_peer(&redis);
     peer.type_line("emit");
 
     let channels = node.channels.clone();

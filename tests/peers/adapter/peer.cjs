@@ -131,6 +131,7 @@ const steps = {
 };
 
 async function run() {
+  say({ up: process.version });
   for await (const line of readline.createInterface({ input: process.stdin })) {
     if (steps[line]) await steps[line]();
     else say({ answer: await answers[line]() });
