@@ -37,7 +37,7 @@ quick: fmt clippy ## Formatting, clippy, unit tests and the integration tests wi
 	cargo test --locked $(FAST_TESTS)
 
 # Every integration test but those that drive a browser, a proxy, a terminal or another language.
-SLOW_TESTS := adapter_wire backend_examples backend_trouble backend_http checker client cluster cluster_nginx cluster_redis cluster_registry doctor doctor_redis many metrics prometheus peers nginx browser pages_browser readme schema socketio_cluster socketio_peers \
+SLOW_TESTS := socketio_nodes adapter_wire backend_examples backend_trouble backend_http checker client cluster cluster_nginx cluster_redis cluster_registry doctor doctor_redis many metrics prometheus peers nginx browser pages_browser readme schema socketio_cluster socketio_peers \
 	pitfalls_handshake pitfalls_frames lifecycle limits redis_support package containers kubernetes commands completions
 FAST_TESTS = $(foreach test,$(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard tests/*.rs)))),--test $(test))
 

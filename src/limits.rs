@@ -81,6 +81,8 @@ pub const SCRATCH_IDLE_BYTES_MAX: usize = 64 * 1024;
 pub const SCRATCH_REVIEW_MESSAGES: u32 = 256;
 /// Bytes of publications that wait to leave for other nodes; beyond it they are dropped, and counted.
 pub const BROKER_QUEUE_BYTES_MAX: u64 = 64 << 20;
+/// Messages to Socket.IO servers that leave in one go.
+pub const RELAY_PIPELINE_MAX: usize = 1_024;
 /// Time in which Redis has to answer anything; beyond it the link is taken for lost.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time after which a node that says nothing is dead to the others.
@@ -142,3 +144,11 @@ pub const ADAPTER_LIST_MAX: usize = 65_536;
 /// Bytes of the name of a room, a socket, a node or a request in messages of Socket.IO nodes; beyond it no notice is taken
 /// of it.
 pub const ADAPTER_NAME_BYTES_MAX: usize = 1_024;
+/// Sockets that a node tells of in one answer to other Socket.IO servers; the others it leaves out.
+pub const NEIGHBOUR_SOCKETS_MAX: usize = 16_384;
+/// Names of rooms and sockets in such an answer; the others it leaves out.
+pub const NEIGHBOUR_NAMES_MAX: usize = 65_536;
+/// Broadcasts of other Socket.IO servers whose clients one worker still waits for; what comes beyond it nobody is asked.
+pub const NEIGHBOUR_QUESTIONS_MAX: usize = 4_096;
+/// Time that clients have for their answers to such a broadcast at most, milliseconds.
+pub const NEIGHBOUR_ANSWER_MS_MAX: u32 = 600_000;

@@ -133,6 +133,41 @@ impl Health {
     }
 }
 
+/// What a relay listens to.
+#[derive(Debug, Clone, Default)]
+pub struct Subscriptions {
+    /// A channel that nobody else listens to.
+    pub own_channel: String,
+    /// Channels by their names.
+    pub channels: Vec<String>,
+    /// And by patterns of Redis.
+    pub patterns: Vec<String>,
+}
+
+/// Who takes what a relay brings. Called from the relay's thread; whoever waits in a call makes the network wait.
+pub trait Ear: Send + Sync + fmt::Debug {
+    /// Bytes that were published on a channel, by this process too.
+    fn hear(&self, channel: &[u8], bytes: &[u8]);
+
+    /// The link is back: what was published meanwhile never came.
+    fn missed(&self);
+}
+
+/// How a relay is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RelayHealth {
+    /// Whether messages leave.
+    pub is_publishing: bool,
+    /// Whether those of others come.
+    pub is_listening: bool,
+    /// Messages that have left.
+    pub published: u64,
+    /// Those that never did.
+    pub dropped: u64,
+    /// Those of anybody that have come.
+    pub received: u64,
+}
+
 /// What nodes are connected by.
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Publishes bytes on a channel, behind everything published before; with a ticket its fate is told. False where they are

@@ -37,7 +37,7 @@ pub use node::Node;
 pub use rate::{RateLimits, RatePolicy};
 pub use session::{GatewaySession, Mail};
 pub use shard::Shard;
-pub use socketio::SocketIoConfig;
+pub use socketio::{Neighbours, NeighboursConfig, SocketIoConfig};
 pub use tally::{Limit, Tally};
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::config::EndpointKind;
 use super::dashboard::{Arrival, Dashboards};
 use super::metrics::{Scrape, WorkerMeters};
 use super::session::{GatewaySession, Mail};
-use super::socketio::Names;
+use super::socketio::{Names, Neighbours};
 use super::tally::Tally;
 use crate::buffer::Account;
 use crate::hub::Directory;
@@ -63,6 +63,7 @@ pub struct Node {
     name: String,
     cluster: OnceLock<Cluster>,
     behind: OnceLock<Behind>,
+    neighbours: OnceLock<Neighbours>,
     started_at: Instant,
     publication_bytes: Arc<AtomicUsize>,
     account: Arc<Account>,
@@ -92,6 +93,7 @@ impl Node {
             name: format!("{number:016x}"),
             cluster: OnceLock::new(),
             behind: OnceLock::new(),
+            neighbours: OnceLock::new(),
             started_at: Instant::now(),
             publication_bytes: Arc::new(AtomicUsize::new(0)),
             account: Arc::default(),
@@ -217,6 +219,16 @@ impl Node {
     /// The other nodes, where there may be some.
     pub fn cluster(&self) -> Option<&Cluster> {
         self.cluster.get()
+    }
+
+    /// Goes among Socket.IO servers, once.
+    pub(super) fn meet(&self, neighbours: Neighbours) -> &Neighbours {
+        self.neighbours.get_or_init(|| neighbours)
+    }
+
+    /// The Socket.IO servers that rooms are shared with, where they are with some.
+    pub(super) fn neighbours(&self) -> Option<&Neighbours> {
+        self.neighbours.get()
     }
 
     /// What the process is called among others.

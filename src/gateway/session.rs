@@ -13,7 +13,7 @@ use super::dashboard::Telling;
 use super::delivery;
 use super::http::HttpStage;
 use super::shard::Shard;
-use super::socketio;
+use super::socketio::{self, Errand};
 use super::tally::Limit;
 use super::websocket::WebSocketStage;
 use crate::backend::{Answer, Failure};
@@ -28,6 +28,8 @@ use crate::websocket::protocol::Input;
 pub enum Mail {
     /// A message for the members of a group.
     Publish(Arc<Publication>),
+    /// A Socket.IO server wants something.
+    Errand(Arc<Errand>),
     /// Another worker wants to know something.
     Ask {
         /// Its number.
@@ -376,6 +378,7 @@ impl Session for GatewaySession {
     fn on_mail<T: Transport>(engine: &mut Engine<Self, T>, mail: Mail) {
         match mail {
             Mail::Publish(publication) => engine.shard().hub.publish(publication, None),
+            Mail::Errand(errand) => socketio::run(engine, &errand),
             Mail::Ask {
                 from,
                 number,

@@ -13,7 +13,7 @@ use super::json::message::Object;
 use super::metrics::WorkerMeters;
 use super::node::Node;
 use super::session::Mail;
-use super::socketio::Sessions;
+use super::socketio::{Questions, Sessions};
 use crate::hub::{Audience, Hub, Kind, PeerId, Publication, Reach, Target};
 use crate::id::{ConnKey, ConnectionId};
 use crate::reactor::Tick;
@@ -49,6 +49,8 @@ pub struct Shard {
     /// Dashboards that have shown the key.
     pub(super) watchers: Vec<ConnKey>,
     pub(super) socketio: Sessions,
+    /// What clients are to answer to Socket.IO servers.
+    pub(super) questions: Questions,
     scratch: Vec<u8>,
     reply: Vec<u8>,
     date: Text,
@@ -110,6 +112,7 @@ impl Shard {
             paused: Vec::new(),
             watchers: Vec::new(),
             socketio: Sessions::default(),
+            questions: Questions::default(),
             scratch: Vec::new(),
             reply: Vec::new(),
             date: Text::default(),
@@ -186,6 +189,9 @@ impl Shard {
     ) {
         if let Some(audience) = &reach.audience {
             self.publish_to(audience, except, kind, payload);
+        }
+        if let Some(neighbours) = self.node.neighbours() {
+            neighbours.tell(to, name, payload);
         }
         if let Some(cluster) = self.node.cluster() {
             let is_taken = cluster.publish(to, name, kind, payload, asker);

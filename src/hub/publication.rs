@@ -49,6 +49,7 @@ pub struct Publication {
     deflated: OnceLock<Shared>,
     socketio: OnceLock<Shared>,
     under_way: Arc<AtomicUsize>,
+    under_way_bytes: usize,
     account: Arc<Account>,
 }
 
@@ -65,7 +66,8 @@ impl Publication {
     ) -> Self {
         let mut plain = Vec::with_capacity(payload.len() + HEADER_BYTES_MAX);
         codec.encode_message(kind, payload, None, &mut plain);
-        under_way.fetch_add(plain.len(), Ordering::Relaxed);
+        let under_way_bytes = plain.len();
+        under_way.fetch_add(under_way_bytes, Ordering::Relaxed);
         Self {
             target,
             kind,
@@ -74,8 +76,17 @@ impl Publication {
             deflated: OnceLock::new(),
             socketio: OnceLock::new(),
             under_way: Arc::clone(under_way),
+            under_way_bytes,
             account: Arc::clone(account),
         }
+    }
+
+    /// The same, which sessions get in these frames instead of what the message would be for them.
+    pub fn with_frames_for_sessions(mut self, frames: Vec<u8>) -> Self {
+        self.under_way.fetch_add(frames.len(), Ordering::Relaxed);
+        self.under_way_bytes += frames.len();
+        self.socketio = OnceLock::from(Shared::on(&self.account, frames));
+        self
     }
 
     /// Who it is for.
@@ -89,7 +100,7 @@ impl Publication {
     }
 
     /// The frame in that form, empty where it has none; windows are those that receivers of deflated frames have agreed on at least.
-    pub(super) fn frame(&self, encoding: Encoding, codec: &mut Codec, window_bits: u8) -> &Shared {
+    pub fn frame(&self, encoding: Encoding, codec: &mut Codec, window_bits: u8) -> &Shared {
         match encoding {
             Encoding::Plain => &self.plain,
             Encoding::Deflated => self.deflated.get_or_init(|| {
@@ -111,6 +122,6 @@ impl Publication {
 impl Drop for Publication {
     fn drop(&mut self) {
         self.under_way
-            .fetch_sub(self.plain.len(), Ordering::Relaxed);
+            .fetch_sub(self.under_way_bytes, Ordering::Relaxed);
     }
 }

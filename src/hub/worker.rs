@@ -229,6 +229,21 @@ impl Hub {
         members.map(|member| (PeerId(member.peer), member.key))
     }
 
+    /// The same, with the form in which each gets publications.
+    pub fn receivers(&self, kind: Kind, name: &str) -> impl Iterator<Item = (ConnKey, Encoding)> {
+        let group = self.find(kind, name);
+        let members = group.map(|group| &self.groups[group as usize].members);
+        Encoding::ALL.into_iter().flat_map(move |encoding| {
+            let members = members.into_iter();
+            members.flat_map(move |members| {
+                members
+                    .list(encoding)
+                    .iter()
+                    .map(move |one| (one.key, encoding))
+            })
+        })
+    }
+
     /// Whom a publication to that group is for, but for `except`.
     pub fn reach(&self, kind: Kind, name: &str, except: Option<PeerId>) -> Reach {
         let Some(group) = self.find(kind, name) else {

@@ -12,15 +12,14 @@ use signal_hook::iterator::Signals;
 use super::acceptor::{Acceptor, AcceptorConfig, AcceptorDesk};
 use super::listeners::Listener;
 use super::settings::{
-    Arguments, BackendSettings, ClusterSettings, ListenAddress, Loaded, Settings,
-    reloadable_changes,
+    Arguments, BackendSettings, ListenAddress, Loaded, Settings, reloadable_changes,
 };
 use super::{StartError, logging, process, redis_tls, tls_files, token_keys, translate};
 use crate::backend::Backend;
-use crate::broker::redis::RedisBroker;
+use crate::broker::redis::{RedisBroker, Relays};
 use crate::gateway::{
-    Admission, Behind, Cluster, DASHBOARDS_MAX, GatewayConfig, GatewaySession, Mail, Node,
-    SCRAPES_MAX, Shard, serve_dashboards, serve_departures, serve_scrapes,
+    Admission, Behind, Cluster, DASHBOARDS_MAX, GatewayConfig, GatewaySession, Mail, Neighbours,
+    NeighboursConfig, Node, SCRAPES_MAX, Shard, serve_dashboards, serve_departures, serve_scrapes,
 };
 use crate::reactor::{Clock, Command, Mailbox, Reactor};
 use crate::timestamp;
@@ -151,7 +150,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     );
     let node = Arc::new(Node::new(settings.workers, admission));
     let config = translate::gateway(settings, tokens.map(Arc::new));
-    surround(&node, settings, &config)?;
+    let neighbours = surround(&node, settings, &config)?;
     tell_operators(&node)?;
     let mut reactors = reactors(settings, config, &node)?;
     let workers = introduce(&mut reactors);
@@ -175,6 +174,7 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
         .map_err(StartError::System)?;
     let freed = Arc::clone(&desk);
     node.connect(workers.clone(), move || freed.descriptor_freed());
+    meet(&node, neighbours)?;
     let worker_threads = reactors
         .into_iter()
         .enumerate()
@@ -200,33 +200,62 @@ fn start(loaded: Loaded) -> Result<(Server, Threads), StartError> {
     ))
 }
 
-/// Tells the node of the others, and of the back end.
+/// Tells the node of the others, and of the back end. Gives what [`connect`] does.
 fn surround(
     node: &Arc<Node>,
     settings: &Settings,
     config: &GatewayConfig,
-) -> Result<(), StartError> {
-    if let Some(cluster) = &settings.cluster {
-        node.enter(connect(node, cluster, config)?);
-    }
+) -> Result<Option<(NeighboursConfig, Relays)>, StartError> {
+    let neighbours = connect(node, settings, config)?;
     if let Some(backend) = &settings.backend {
         node.set_behind(behind(node, backend)?);
         let of = Arc::downgrade(node);
         spawn("departures", move || serve_departures(&of))?;
     }
-    Ok(())
+    Ok(neighbours)
 }
 
-/// Begins to connect to the other nodes; they need not be there.
+/// Begins to connect to the other nodes, where there may be some; they need not be there. Gives what is agreed on with Socket.IO
+/// servers, and the way to them, where rooms are shared with some.
 fn connect(
     node: &Arc<Node>,
-    settings: &ClusterSettings,
+    settings: &Settings,
     config: &GatewayConfig,
-) -> Result<Cluster, StartError> {
-    let server = redis_tls::server(settings).map_err(StartError::RedisTls)?;
-    let start =
-        |identity, inbox| RedisBroker::start(server, identity, inbox).map_err(StartError::System);
-    Cluster::join(node, &settings.prefix, config.codec, start)
+) -> Result<Option<(NeighboursConfig, Relays)>, StartError> {
+    let Some(cluster) = &settings.cluster else {
+        return Ok(None);
+    };
+    let server = redis_tls::server(cluster).map_err(StartError::RedisTls)?;
+    let mut relays = None;
+    let start = |identity, inbox| {
+        let broker = RedisBroker::start(server, identity, inbox).map_err(StartError::System)?;
+        relays = Some(broker.relays());
+        Ok(broker)
+    };
+    node.enter(Cluster::join(node, &cluster.prefix, config.codec, start)?);
+    let neighbours = cluster.socketio_key.clone().map(|key| NeighboursConfig {
+        key,
+        prefix: cluster.prefix.clone(),
+        namespaces: config
+            .socketio
+            .further_namespaces()
+            .map(str::to_owned)
+            .collect(),
+        codec: config.codec,
+    });
+    Ok(neighbours.zip(relays))
+}
+
+/// Begins to share rooms with Socket.IO servers.
+fn meet(
+    node: &Arc<Node>,
+    neighbours: Option<(NeighboursConfig, Relays)>,
+) -> Result<(), StartError> {
+    let Some((config, relays)) = neighbours else {
+        return Ok(());
+    };
+    let start = |subscriptions, ear| relays.start(subscriptions, ear);
+    Neighbours::meet(node, &config, start).map_err(StartError::System)
 }
 
 /// The way to the back end; it need not be there.

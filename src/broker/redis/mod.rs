@@ -5,7 +5,8 @@
 //! and not a queue here. Both come back by themselves after any loss, each time later than before and not all nodes at once; then
 //! the listener subscribes anew to what this node listens to now.
 //!
-//! One more thread, with a connection of its own, keeps the registry of nodes (`registry`).
+//! One more thread, with a connection of its own, keeps the registry of nodes (`registry`). Where the nodes share rooms with Socket.IO
+//! servers, what these say goes by links apart (`relay`).
 
 pub mod bundle;
 mod inspect;
@@ -14,22 +15,26 @@ mod listener;
 mod publisher;
 mod register;
 mod registry;
+mod relay;
 mod server;
 mod shards;
 mod sweep;
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::RedisError;
 
-use super::{Broker, Health, Identity, Inbox, Registered};
+use super::{Broker, Ear, Health, Identity, Inbox, Registered, Subscriptions};
 use crate::limits::BROKER_TIMEOUT;
 pub use inspect::Inspection;
 use link::{Doubts, Link, Plan};
 use register::Register;
 use registry::Registry;
+use relay::Connect;
+pub use relay::Relay;
 pub use server::{RedisServer, RedisTls};
 use shards::Shards;
 
@@ -42,6 +47,30 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 pub struct RedisBroker {
     links: Links,
     registry: Registry,
+    relays: Relays,
+}
+
+/// Makes relays over the same Redis as nodes have, where anybody may publish and subscribe: in a Redis Cluster, over all of its servers.
+#[derive(Clone)]
+pub struct Relays {
+    doubts: Doubts,
+    connect: Arc<Connect>,
+}
+
+impl fmt::Debug for Relays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Relays")
+    }
+}
+
+impl Relays {
+    /// Makes one, which begins to connect, and goes on trying. `ear` is called from its thread from now on.
+    ///
+    /// # Errors
+    /// What the system says to more threads.
+    pub fn start(self, subscriptions: Subscriptions, ear: Arc<dyn Ear>) -> io::Result<Relay> {
+        Relay::start(self.connect, self.doubts, subscriptions, ear)
+    }
 }
 
 #[derive(Debug)]
@@ -62,14 +91,13 @@ impl RedisBroker {
     ) -> io::Result<Self> {
         let own_channel = identity.own_channel.clone();
         let register = Register::new(identity, Arc::clone(&inbox));
-        let (links, registry) = if server.is_cluster() {
+        let doubts = Doubts::default();
+        let (links, connect): (_, Arc<Connect>) = if server.is_cluster() {
             let shards = Shards::start(server, own_channel, inbox)?;
             let (finder, key) = (shards.finder(), register.nodes_key());
             let connect = move || finder.connect(&key);
-            let registry = Registry::start(register, Doubts::default(), connect)?;
-            (Links::Shards(shards), registry)
+            (Links::Shards(shards), Arc::new(connect))
         } else {
-            let doubts = Doubts::default();
             let link = Link::start(Plan {
                 server: server.clone(),
                 own_channel,
@@ -77,13 +105,21 @@ impl RedisBroker {
                 shard: None,
                 doubts: doubts.clone(),
             })?;
-            let connect = move || server.connect();
-            (
-                Links::One(link),
-                Registry::start(register, doubts, connect)?,
-            )
+            (Links::One(link), Arc::new(move || server.connect()))
         };
-        Ok(Self { links, registry })
+        let relays = Relays { doubts, connect };
+        let Relays { doubts, connect } = relays.clone();
+        let registry = Registry::start(register, doubts, move || connect())?;
+        Ok(Self {
+            links,
+            registry,
+            relays,
+        })
+    }
+
+    /// The way to further links over the same Redis.
+    pub fn relays(&self) -> Relays {
+        self.relays.clone()
     }
 }
 

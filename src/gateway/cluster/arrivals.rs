@@ -43,32 +43,6 @@ impl Arrivals {
         }
     }
 
-    /// Gives a message to the workers that have members of the group; gives how many these are.
-    fn deliver(&self, node: &Node, to: Kind, name: &str, kind: MessageKind, payload: &[u8]) -> u32 {
-        let Some(audience) = node.directory().find(to, name) else {
-            return 0;
-        };
-        let target = Target {
-            kind: to,
-            name: Arc::clone(audience.name()),
-        };
-        let mut codec = self.codec.lock().unwrap_or_else(PoisonError::into_inner);
-        let publication = Publication::new(
-            target,
-            kind,
-            payload,
-            &mut codec,
-            node.publication_bytes(),
-            node.account(),
-        );
-        drop(codec);
-        let publication = Arc::new(publication);
-        for worker in audience.workers() {
-            node.deliver(worker, Mail::Publish(Arc::clone(&publication)));
-        }
-        audience.total()
-    }
-
     /// Whether the back end is still to be told that the user of that channel has gone.
     fn is_leaving(&self, channel: &str) -> bool {
         let node = self.node.upgrade();
@@ -93,6 +67,47 @@ impl Arrivals {
         let part = Box::new(part);
         node.deliver(asker.worker, Mail::Answer { number, part });
     }
+}
+
+/// Gives a message to the workers that have members of the group; gives how many these are.
+fn deliver(
+    node: &Node,
+    codec: &Mutex<Codec>,
+    to: Kind,
+    name: &str,
+    kind: MessageKind,
+    payload: &[u8],
+) -> u32 {
+    let Some(audience) = node.directory().find(to, name) else {
+        return 0;
+    };
+    let target = Target {
+        kind: to,
+        name: Arc::clone(audience.name()),
+    };
+    let mut codec = codec.lock().unwrap_or_else(PoisonError::into_inner);
+    let publication = Publication::new(
+        target,
+        kind,
+        payload,
+        &mut codec,
+        node.publication_bytes(),
+        node.account(),
+    );
+    drop(codec);
+    let publication = Arc::new(publication);
+    for worker in audience.workers() {
+        node.deliver(worker, Mail::Publish(Arc::clone(&publication)));
+    }
+    audience.total()
+}
+
+/// Everyone is told that something may be missing.
+pub(in crate::gateway) fn tell_gap(node: &Node, codec: &Mutex<Codec>) {
+    let mut text = Vec::new();
+    Object::new(&mut text, "gap").end();
+    let clients = deliver(node, codec, Kind::Everyone, "", MessageKind::Text, &text);
+    node.count_cluster_gaps(clients);
 }
 
 /// Has a worker answer the question of another node. A question that is not understood is not answered: who asks is told that a
@@ -134,7 +149,7 @@ impl Inbox for Arrivals {
                 kind,
                 payload,
             } => {
-                let delivered = self.deliver(&node, to, name, kind, payload);
+                let delivered = deliver(&node, &self.codec, to, name, kind, payload);
                 if let Some(cluster) = node.cluster().filter(|_| ticket != 0) {
                     cluster.answer(origin, ticket, delivered);
                 }
@@ -259,13 +274,9 @@ impl Inbox for Arrivals {
         node.is_some_and(|node| node.directory().find(Kind::Everyone, "").is_some())
     }
 
-    /// Everyone is told that something may be missing.
     fn missed(&self) {
         if let Some(node) = self.node.upgrade() {
-            let mut text = Vec::new();
-            Object::new(&mut text, "gap").end();
-            let clients = self.deliver(&node, Kind::Everyone, "", MessageKind::Text, &text);
-            node.count_cluster_gaps(clients);
+            tell_gap(&node, &self.codec);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::hub::Kind;
 use crate::websocket::codec;
 use crate::websocket::protocol::MessageKind;
 use arrivals::Arrivals;
+pub(super) use arrivals::tell_gap;
 use envelope::{Content, Envelope};
 pub(super) use tickets::Asker;
 use tickets::Tickets;

@@ -44,6 +44,7 @@ impl Collector for Figures {
         self.socketio(&mut page)?;
         self.redis(&mut page)?;
         self.backend(&mut page)?;
+        self.neighbours(&mut page)?;
         self.process(&mut page)
     }
 }
@@ -473,6 +474,37 @@ impl Figures {
                 let refused = self.sum(|meters| meters.refused(code));
                 ([("code", name.as_str())], refused)
             }),
+        )
+    }
+
+    /// What there is to tell of Socket.IO servers, where rooms are shared with some.
+    fn neighbours(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(neighbours) = self.node.neighbours() else {
+            return Ok(());
+        };
+        let health = neighbours.health();
+        page.gauges(
+            &family(
+                "tidegate_socketio_servers_link_up",
+                "1 where messages leave for Socket.IO servers in Redis (publisher), or theirs come (listener).",
+            ),
+            [
+                ([("link", "publisher")], u64::from(health.is_publishing)),
+                ([("link", "listener")], u64::from(health.is_listening)),
+            ],
+        )?;
+        page.counters(
+            &family(
+                "tidegate_socketio_servers_messages",
+                "Messages for Socket.IO servers that Redis has taken (published) or that were lost on the way (dropped), and those that \
+                 have come, also of this node and its like (received), some of which meant nothing (refused).",
+            ),
+            [
+                ([("what", "published")], health.published),
+                ([("what", "dropped")], health.dropped),
+                ([("what", "received")], health.received),
+                ([("what", "refused")], neighbours.refused()),
+            ],
         )
     }
 

@@ -2,10 +2,9 @@
 
 use serde::Deserialize;
 
-use super::conformance;
 use super::messages::Outbox;
 use super::session::{Session, Upper};
-use super::sid;
+use super::sessions::with;
 use crate::gateway::bearer::{Bearer, Unauthorized, grant_of};
 use crate::gateway::json::{JsonEndpoint, Refusal};
 use crate::gateway::shard::Shard;
@@ -46,13 +45,14 @@ pub(super) fn on_connect(
     out: &mut Outbox,
 ) {
     let entered = enter(session, key, shard, now, namespace, auth);
-    let Upper::Sockets(sockets) = &mut session.upper else {
+    let name = session.socket_name(namespace, key, shard);
+    let (Some(name), Upper::Sockets(sockets)) = (name, &mut session.upper) else {
         return;
     };
     match entered {
         Ok(()) => {
             out.text(|to| {
-                sockets.accept(namespace, &sid::public_name(), None, to);
+                sockets.accept(namespace, &name, None, to);
             });
             log::debug!("{} is in namespace {namespace:?}", shard.id(key));
             if shard.config.socketio.is_conformance {
@@ -78,12 +78,8 @@ fn enter(
     auth: Option<&str>,
 ) -> Result<(), Refused> {
     let config = std::sync::Arc::clone(&shard.config);
-    let is_further = config
-        .socketio
-        .namespaces
-        .iter()
-        .any(|one| one == namespace)
-        || (config.socketio.is_conformance && namespace == conformance::NAMESPACE);
+    let mut further = config.socketio.further_namespaces();
+    let is_further = further.any(|one| one == namespace);
     if namespace != MAIN_NAMESPACE && !is_further {
         return Err(Refused {
             // As other servers say it.
@@ -156,6 +152,30 @@ pub(super) fn put_out(session: &mut Session, shard: &mut Shard, out: &mut Outbox
         }
     }
     on_disconnect(session, shard, MAIN_NAMESPACE);
+}
+
+/// Puts a client out of one namespace, for a Socket.IO server.
+pub(super) fn put_out_of(shard: &mut Shard, key: ConnKey, namespace: &str) {
+    with(shard, key, |session, shard| {
+        let mut out = Outbox::new(shard);
+        if let Upper::Sockets(sockets) = &mut session.upper
+            && sockets.is_connected(namespace)
+        {
+            out.text(|to| {
+                sockets.disconnect(namespace, to);
+            });
+            on_disconnect(session, shard, namespace);
+        }
+        session.send(&mut out, shard);
+        out.give_back(shard);
+    });
+}
+
+/// The user of a session.
+pub(super) fn user(session: &Session, shard: &Shard) -> Option<std::sync::Arc<str>> {
+    let peer = session.json.as_ref()?.peer();
+    let user = shard.hub.groups_of(peer, Kind::User).next()?;
+    Some(std::sync::Arc::clone(user.name()))
 }
 
 /// The rooms and the user of a session are those of its place in the hub.

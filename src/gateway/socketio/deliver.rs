@@ -11,6 +11,9 @@ use crate::websocket::protocol::MessageKind;
 
 use super::sessions::with;
 
+/// The part of a frame's first byte that tells what it carries (RFC 6455 section 5.2).
+const OPCODE: u8 = 0x0f;
+
 /// Sends to the members of a run what is for them; `is_held` where more may follow in this turn.
 pub(in crate::gateway) fn deliver<T: Transport>(
     engine: &mut Engine<GatewaySession, T>,
@@ -58,33 +61,35 @@ pub(in crate::gateway) fn deliver_lossy<T: Transport>(
 }
 
 /// The connection that may be written to at once.
-fn websocket_of(shard: &Shard, key: ConnKey) -> Option<ConnKey> {
+pub(super) fn websocket_of(shard: &Shard, key: ConnKey) -> Option<ConnKey> {
     let session = shard.socketio.get(key)?;
     session.connection_of(session.engine.websocket()?)
 }
 
 /// Keeps messages for the next request, or for the WebSocket that takes over.
-fn keep(shard: &mut Shard, key: ConnKey, frames: &[Shared]) -> bool {
+pub(super) fn keep(shard: &mut Shard, key: ConnKey, frames: &[Shared]) -> bool {
     let kept = with(shard, key, |session, shard| {
         let config = &shard.config.socketio.engine;
-        for text in frames.iter().flat_map(|piece| Texts(piece)) {
-            if session.engine.send_text(&text[1..], config).is_err() {
-                return false;
-            }
-        }
-        true
+        let mut messages = frames.iter().flat_map(|piece| Messages(piece));
+        messages.all(|(kind, message)| {
+            let sent = match kind {
+                MessageKind::Text => session.engine.send_text(&message[1..], config),
+                MessageKind::Binary => session.engine.send_binary(message, config),
+            };
+            sent.is_ok()
+        })
     });
     kept.unwrap_or(false)
 }
 
-/// The texts in frames one behind the other, which this server has written: whole, plain, unmasked.
-struct Texts<'f>(&'f [u8]);
+/// The messages in frames one behind the other, which this server has written: whole, plain, unmasked.
+struct Messages<'f>(&'f [u8]);
 
-impl<'f> Iterator for Texts<'f> {
-    type Item = &'f [u8];
+impl<'f> Iterator for Messages<'f> {
+    type Item = (MessageKind, &'f [u8]);
 
-    fn next(&mut self) -> Option<&'f [u8]> {
-        let (&[_, short], rest) = self.0.split_first_chunk()?;
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&[first, short], rest) = self.0.split_first_chunk()?;
         let (len, rest) = match short {
             126 => {
                 let (&len, rest) = rest.split_first_chunk()?;
@@ -96,17 +101,30 @@ impl<'f> Iterator for Texts<'f> {
             }
             short => (usize::from(short), rest),
         };
-        let (text, rest) = rest.split_at_checked(len)?;
+        let (message, rest) = rest.split_at_checked(len)?;
         self.0 = rest;
-        Some(text)
+        let is_text = first & OPCODE == MessageKind::Text.opcode() as u8;
+        let kind = if is_text {
+            MessageKind::Text
+        } else {
+            MessageKind::Binary
+        };
+        Some((kind, message))
     }
 }
 
 /// A text as the frame that carries it.
 pub(in crate::gateway) fn frame_of(text: &[u8]) -> Shared {
-    let opcode = MessageKind::Text.opcode();
-    let header = encode_header(opcode, true, false, text.len() as u64, None);
-    [header.as_slice(), text].concat().into()
+    let mut frame = Vec::new();
+    put_frame(MessageKind::Text, text, &mut frame);
+    frame.into()
+}
+
+/// Appends a message in the frame that carries it.
+pub(super) fn put_frame(kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
+    let header = encode_header(kind.opcode(), true, false, message.len() as u64, None);
+    out.extend_from_slice(header.as_slice());
+    out.extend_from_slice(message);
 }
 
 #[cfg(test)]
@@ -115,13 +133,20 @@ mod tests {
 
     #[test]
     fn frames_are_taken_apart_as_they_were_put_together() {
-        let texts: Vec<Vec<u8>> = [1, 125, 126, 65_535, 65_536]
-            .map(|len| vec![b'4'; len])
-            .into();
-        let frames: Vec<Shared> = texts.iter().map(|text| frame_of(text)).collect();
-        let together = Shared::concat(&frames);
-        let found: Vec<_> = Texts(&together).map(<[u8]>::to_vec).collect();
-        assert_eq!(found, texts);
-        assert_eq!(Texts(&[]).count(), 0);
+        let lengths = [1, 125, 126, 65_535, 65_536].into_iter();
+        let kinds = [MessageKind::Text, MessageKind::Binary];
+        let messages: Vec<_> = lengths
+            .zip(kinds.into_iter().cycle())
+            .map(|(len, kind)| (kind, vec![b'4'; len]))
+            .collect();
+        let mut together = Vec::new();
+        for (kind, message) in &messages {
+            put_frame(*kind, message, &mut together);
+        }
+        let found: Vec<_> = Messages(&together)
+            .map(|(kind, message)| (kind, message.to_vec()))
+            .collect();
+        assert_eq!(found, messages);
+        assert_eq!(Messages(&[]).count(), 0);
     }
 }

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::session::{Session, Upper};
-use super::{connect, reply};
+use super::{connect, neighbours, reply};
 use crate::gateway::shard::Shard;
 use crate::id::ConnKey;
 use crate::reactor::Tick;
@@ -137,7 +137,7 @@ fn on_incoming(
         Incoming::Event { namespace, event } => {
             reply::on_event(session, key, shard, now, namespace, event, assembled, out);
         }
-        // Nothing that is sent asks for an answer.
-        Incoming::Ack { .. } => {}
+        // Only Socket.IO servers ask clients.
+        Incoming::Ack { token, ack } => neighbours::on_ack(shard, *token, ack, assembled),
     }
 }

@@ -12,6 +12,7 @@ mod conformance;
 mod connect;
 mod deliver;
 mod messages;
+mod neighbours;
 mod post;
 mod pump;
 mod reply;
@@ -21,6 +22,8 @@ mod sid;
 
 pub(super) use deliver::{deliver, deliver_lossy, frame_of};
 pub(super) use messages::Outbox;
+pub(super) use neighbours::{Errand, Questions, run};
+pub use neighbours::{Neighbours, NeighboursConfig};
 pub(super) use post::PostState;
 pub(super) use pump::{described, finish, obey, pump, stop, tell};
 pub(super) use session::{Carrier, Full, Opening, Place, Session};
@@ -45,4 +48,12 @@ pub struct SocketIoConfig {
     pub queues_bytes_max: usize,
     /// Whether events are answered as the protocol's test suite wants it.
     pub is_conformance: bool,
+}
+
+impl SocketIoConfig {
+    /// The namespaces that clients may be in besides the main one.
+    pub fn further_namespaces(&self) -> impl Iterator<Item = &str> {
+        let suite = self.is_conformance.then_some(conformance::NAMESPACE);
+        self.namespaces.iter().map(String::as_str).chain(suite)
+    }
 }

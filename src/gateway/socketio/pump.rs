@@ -142,7 +142,9 @@ impl Session {
         self.engine
             .handle_timeout(at, &shard.config.socketio.engine);
         if let Upper::Sockets(sockets) = &mut self.upper {
-            while sockets.poll_expired(at).is_some() {}
+            while let Some(expired) = sockets.poll_expired(at) {
+                shard.questions.give_up(expired.token);
+            }
             if let Err(violation) = sockets.handle_timeout(at) {
                 fail(self, key, shard, violation);
             }

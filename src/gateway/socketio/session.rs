@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::conformance::Greetings;
 use super::messages::{Outbox, on_message};
 use super::sessions::with;
-use super::sid::{self, Secret, Sid};
+use super::sid::{self, Secret, Sid, SocketName};
 use crate::gateway::address::AddressRefusal;
 use crate::gateway::bearer::Bearer;
 use crate::gateway::client::ClientAddress;
@@ -174,6 +174,34 @@ impl Session {
         // Its first packet waits.
         with(shard, key, |_, _| ());
         Ok(Carrier { session: key, id })
+    }
+
+    /// What it is called in a namespace that it is in or asks for.
+    pub(super) fn socket_name(
+        &self,
+        namespace: &str,
+        key: ConnKey,
+        shard: &Shard,
+    ) -> Option<String> {
+        let name = SocketName {
+            worker: shard.worker as u16,
+            session: key,
+            stay: self.stay(namespace)?,
+        };
+        Some(shard.node.session_names.write_socket(&name))
+    }
+
+    /// What tells this time in a namespace from others in the name of its socket.
+    pub(super) fn stay(&self, namespace: &str) -> Option<u16> {
+        match &self.upper {
+            Upper::Sockets(sockets) => Some(sockets.stay(namespace)? as u16),
+            Upper::Echo | Upper::Over => None,
+        }
+    }
+
+    /// Whether it is in a namespace.
+    pub(super) fn is_in(&self, namespace: &str) -> bool {
+        matches!(&self.upper, Upper::Sockets(sockets) if sockets.is_connected(namespace))
     }
 
     /// Where the session of that name is.

@@ -1,4 +1,4 @@
-//! The names of sessions. Nobody can guess one, it tells the worker that owns the session, and where a proxy has said by what it
+//! The names of sessions, and of the sockets in them. Nobody can guess that of a session, it tells the worker that owns the session, and where a proxy has said by what it
 //! chose this node, it begins with that.
 
 use std::hash::{BuildHasher, RandomState};
@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
+use crate::id::ConnKey;
+
 /// Bytes that make a name impossible to guess.
 pub(super) const SECRET_BYTES: usize = 16;
 /// Bytes behind the secret: worker, place, and a mark by which a name is known that this process has not given.
@@ -14,6 +16,9 @@ const WORKER_BYTES: usize = size_of::<u16>();
 const PLACE_BYTES: usize = size_of::<u32>();
 const MARK_BYTES: usize = size_of::<u64>();
 const BYTES: usize = SECRET_BYTES + WORKER_BYTES + PLACE_BYTES + MARK_BYTES;
+/// Bytes of the name of a socket: worker, place, generation, stay and what is left of the mark.
+const SOCKET_SAID_BYTES: usize = 12;
+const SOCKET_BYTES: usize = 18;
 /// Bytes of what a proxy may put in front.
 const ROUTE_BYTES_MAX: usize = 64;
 
@@ -27,6 +32,16 @@ pub(in crate::gateway) struct Sid {
     pub(super) worker: u16,
     /// In the worker's list of sessions.
     pub(super) place: u32,
+}
+
+/// What the name of a socket says: of a client in a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SocketName {
+    pub(super) worker: u16,
+    /// Of its session.
+    pub(super) session: ConnKey,
+    /// The last bits of what tells this time in the namespace from others.
+    pub(super) stay: u16,
 }
 
 /// Gives the names of one process, and knows them again: a forged one costs no other worker anything.
@@ -70,6 +85,42 @@ impl Names {
         })
     }
 
+    /// The name of a socket, which everybody may see; no other socket of any process has it.
+    pub(super) fn write_socket(&self, name: &SocketName) -> String {
+        let mut bytes = [0; SOCKET_BYTES];
+        let (said, mark) = bytes.split_at_mut(SOCKET_SAID_BYTES);
+        said[..2].copy_from_slice(&name.worker.to_be_bytes());
+        said[2..6].copy_from_slice(&name.session.index.to_be_bytes());
+        said[6..10].copy_from_slice(&name.session.generation.to_be_bytes());
+        said[10..].copy_from_slice(&name.stay.to_be_bytes());
+        mark.copy_from_slice(&self.mark(said)[..SOCKET_BYTES - SOCKET_SAID_BYTES]);
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What the name of a socket says; `None` where this process has not given it.
+    pub(super) fn read_socket(&self, name: &str) -> Option<SocketName> {
+        let mut bytes = [0; SOCKET_BYTES];
+        if BASE64_URL_SAFE_NO_PAD.decode_slice(name, &mut bytes) != Ok(SOCKET_BYTES) {
+            return None;
+        }
+        let (said, mark) = bytes.split_at(SOCKET_SAID_BYTES);
+        if !self.mark(said).starts_with(mark) {
+            return None;
+        }
+        let (&worker, rest) = said.split_first_chunk()?;
+        let (&index, rest) = rest.split_first_chunk()?;
+        let (&generation, rest) = rest.split_first_chunk()?;
+        let (&stay, _) = rest.split_first_chunk()?;
+        Some(SocketName {
+            worker: u16::from_be_bytes(worker),
+            session: ConnKey {
+                index: u32::from_be_bytes(index),
+                generation: u32::from_be_bytes(generation),
+            },
+            stay: u16::from_be_bytes(stay),
+        })
+    }
+
     fn mark(&self, said: &[u8]) -> [u8; MARK_BYTES] {
         self.0.hash_one(said).to_be_bytes()
     }
@@ -90,11 +141,6 @@ pub(in crate::gateway) fn route(value: &[u8]) -> Option<&str> {
 /// A new secret.
 pub(super) fn secret() -> Secret {
     rand::random()
-}
-
-/// A name that others may see: of a client in a namespace.
-pub(super) fn public_name() -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>())
 }
 
 #[cfg(test)]
@@ -134,12 +180,45 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_socket_is_known_again_and_no_other() {
+        let names = Names::default();
+        let socket = SocketName {
+            worker: 3,
+            session: ConnKey {
+                index: 1 << 31 | 70_000,
+                generation: 9,
+            },
+            stay: 258,
+        };
+        let name = names.write_socket(&socket);
+        assert_eq!((name.len(), names.read_socket(&name)), (24, Some(socket)));
+        let other = SocketName {
+            stay: 259,
+            ..socket
+        };
+        assert_ne!(names.write_socket(&other), name);
+        for at in 0..name.len() {
+            let mut other = name.clone().into_bytes();
+            other[at] = if other[at] == b'A' { b'B' } else { b'A' };
+            let other = String::from_utf8(other).expect("ASCII");
+            assert_eq!(names.read_socket(&other), None, "{other}");
+        }
+        for other in ["", "room", &name[1..], &format!("{name}A")] {
+            assert_eq!(names.read_socket(other), None, "{other}");
+        }
+        assert_eq!(
+            Names::default().read_socket(&name),
+            None,
+            "of another process"
+        );
+    }
+
+    #[test]
     fn only_plain_routes_stand_in_names() {
         assert_eq!(route(b"0aZ"), Some("0aZ"));
         let long = [b'a'; ROUTE_BYTES_MAX + 1];
         for value in [&b""[..], b"a.b", b"a b", "\u{e9}".as_bytes(), &long] {
             assert_eq!(route(value), None);
         }
-        assert_ne!(public_name(), public_name());
     }
 }

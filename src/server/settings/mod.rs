@@ -212,6 +212,8 @@ pub struct ClusterSettings {
     pub tls: Option<RedisTlsFiles>,
     /// What all names in it begin with.
     pub prefix: String,
+    /// What the channels of Socket.IO servers begin with, where rooms are shared with some.
+    pub socketio_key: Option<String>,
 }
 
 /// The service behind the gateway.

@@ -54,6 +54,8 @@ pub enum Key {
     SocketioMaxPayload,
     SocketioNamespaces,
     SocketioConformance,
+    SocketioRedisAdapter,
+    SocketioRedisKey,
     RedisEnabled,
     RedisUrl,
     RedisHost,

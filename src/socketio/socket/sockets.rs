@@ -311,6 +311,11 @@ impl Sockets {
             .is_some_and(|member| member.state == State::Connected)
     }
 
+    /// A number that tells this time in a namespace, or that of asking for it, from others.
+    pub fn stay(&self, namespace: &str) -> Option<u32> {
+        self.find(namespace).map(|member| member.stay)
+    }
+
     /// The namespaces that the client is in.
     pub fn connected(&self) -> impl Iterator<Item = &str> {
         self.members

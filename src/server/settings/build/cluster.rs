@@ -19,7 +19,12 @@ impl Entries {
         let tls = self.redis_tls(&server)?;
         let sentinels = self.servers(Key::RedisSentinels, SENTINEL_PORT)?;
         let nodes = self.servers(Key::RedisClusterNodes, SERVER_PORT)?;
+        let has_neighbours = self.switch(Key::SocketioRedisAdapter);
         if !self.switch(Key::RedisEnabled) {
+            if has_neighbours {
+                let problem = "must come with REDIS_ENABLED, which is off";
+                return Err(self.wrong(Key::SocketioRedisAdapter, problem.to_owned()));
+            }
             return Ok(None);
         }
         let server = match (sentinels.is_empty(), nodes.is_empty()) {
@@ -43,6 +48,7 @@ impl Entries {
             server,
             tls,
             prefix: text(Key::RedisPrefix).to_owned(),
+            socketio_key: has_neighbours.then(|| text(Key::SocketioRedisKey).to_owned()),
         }))
     }
 

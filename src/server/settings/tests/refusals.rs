@@ -205,6 +205,10 @@ fn values_must_fit_one_another() {
             ],
             "REDIS_URL = (hidden) (environment): must name no database: a Redis Cluster has one",
         ),
+        (
+            &[("SOCKETIO_REDIS_ADAPTER", "on")],
+            "SOCKETIO_REDIS_ADAPTER = \"on\" (environment): must come with REDIS_ENABLED, which is off",
+        ),
     ] {
         let world = pairs.iter().fold(World::new(), |world, (name, value)| {
             world.environment(name, value)

@@ -1,0 +1,389 @@
+//! What neighbours say, as it comes: read, and made an errand for the workers that it concerns.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::errands::{Act, Delivery, Errand, Wanted};
+use super::inquiry::{Asked, Inquiry};
+use super::{Namespace, is_ours};
+use crate::broker::Ear;
+use crate::gateway::cluster;
+use crate::gateway::json::message::Object;
+use crate::gateway::node::Node;
+use crate::gateway::session::Mail;
+use crate::gateway::socketio::deliver::put_frame;
+use crate::hub::{Kind, Publication, Target};
+use crate::socketio::adapter::{
+    AdapterError, Ask, Broadcast, Channel, EventData, Request, Selection,
+};
+use crate::socketio::engine::packet::MESSAGE;
+use crate::socketio::packet::{Event, MAIN_NAMESPACE, put_event};
+use crate::timestamp;
+use crate::websocket::codec::{self, Codec};
+use crate::websocket::protocol::MessageKind;
+
+/// Nothing more is read for so long where the workers have too much to do.
+const CONGESTION_WAIT: Duration = Duration::from_millis(1);
+
+/// Takes in what the relay brings, in the relay's own thread.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    /// The relay that calls is the node's.
+    node: Weak<Node>,
+    /// What the names of our nodes begin with.
+    common: String,
+    namespaces: Vec<Namespace>,
+    codec: Mutex<Codec>,
+}
+
+impl Arrivals {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        common: String,
+        namespaces: Vec<Namespace>,
+        codec: codec::Config,
+    ) -> Self {
+        Self {
+            node: Arc::downgrade(node),
+            common,
+            namespaces,
+            codec: Mutex::new(Codec::new(codec)),
+        }
+    }
+
+    fn on_broadcast(
+        &self,
+        node: &Node,
+        namespace: &Namespace,
+        room: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<(), AdapterError> {
+        if room.is_some_and(|room| workers_of(node, [room]).is_empty()) {
+            return Ok(());
+        }
+        let broadcast = Broadcast::decode(bytes)?;
+        if *broadcast.namespace != *namespace.name || is_ours(&broadcast.uid, &self.common) {
+            return Ok(());
+        }
+        let workers = workers_for(node, &broadcast.selection);
+        if workers.is_empty() {
+            return Ok(());
+        }
+        while node.is_congested() {
+            thread::sleep(CONGESTION_WAIT);
+        }
+        let event = broadcast.data.event();
+        let delivery = Delivery {
+            publications: self.publications(node, namespace, &broadcast, &event),
+            namespace: Arc::clone(&namespace.name),
+            name: event.name.into_owned(),
+            selection: broadcast.selection,
+            flags: broadcast.flags,
+        };
+        send(node, workers, Wanted::Deliver(delivery));
+        Ok(())
+    }
+
+    /// What clients get: those of the gateway protocol in words that have their room in them, which therefore are others for each
+    /// room. The first has what sessions get.
+    fn publications(
+        &self,
+        node: &Node,
+        namespace: &Namespace,
+        broadcast: &Broadcast<'_>,
+        event: &Event<'_>,
+    ) -> Vec<Publication> {
+        let mut codec = self.codec.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut make = |kind, name: &str, text: &[u8]| {
+            let target = Target {
+                kind,
+                name: name.into(),
+            };
+            let (under_way, account) = (node.publication_bytes(), node.account());
+            Publication::new(
+                target,
+                MessageKind::Text,
+                text,
+                &mut codec,
+                under_way,
+                account,
+            )
+        };
+        let mut publications = Vec::new();
+        if *namespace.name == *MAIN_NAMESPACE {
+            let data = data_of(event, broadcast.data.attachments());
+            let rooms = broadcast.selection.rooms.iter();
+            let rooms = rooms.filter(|room| node.directory().find(Kind::Room, room).is_some());
+            publications.extend(rooms.map(|room| {
+                let text = text_of(Some(room), &event.name, &data);
+                make(Kind::Room, room, &text)
+            }));
+            if broadcast.selection.rooms.is_empty() {
+                let text = text_of(None, &event.name, &data);
+                publications.push(make(Kind::Everyone, "", &text));
+            }
+        }
+        let first = publications.pop();
+        let first = first.unwrap_or_else(|| make(Kind::Everyone, "", b""));
+        publications
+            .push(first.with_frames_for_sessions(frames_of(&namespace.name, &broadcast.data)));
+        publications.reverse();
+        publications
+    }
+
+    fn on_request(
+        &self,
+        node: &Node,
+        namespace: &Namespace,
+        bytes: &[u8],
+    ) -> Result<(), AdapterError> {
+        let request = Request::decode(bytes)?;
+        let neighbours = node.neighbours();
+        let channel = namespace.channels.responses();
+        let act = |selection, act| {
+            let id = request.id.clone();
+            let channel = channel.to_owned();
+            Wanted::Act {
+                namespace: Arc::clone(&namespace.name),
+                selection,
+                act,
+                answer: id.map(|id| (channel, id)),
+            }
+        };
+        let (workers, wanted) = match request.ask {
+            // For the programs that nodes are: this one has nothing to say.
+            Ask::Emit { .. } => {
+                if let Some((neighbours, response)) = neighbours.zip(request.least_answer()) {
+                    neighbours.respond(channel, &response);
+                }
+                return Ok(());
+            }
+            Ask::Join { selection, rooms } => (
+                workers_for(node, &selection),
+                act(selection, Act::Join(rooms)),
+            ),
+            Ask::Leave { selection, rooms } => (
+                workers_for(node, &selection),
+                act(selection, Act::Leave(rooms)),
+            ),
+            Ask::Disconnect { selection, close } => (
+                workers_for(node, &selection),
+                act(selection, Act::Disconnect { close }),
+            ),
+            Ask::Sockets { .. } | Ask::Rooms | Ask::Fetch(_) | Ask::Broadcast { .. } => {
+                let (id, asked) = (request.id.ok_or(AdapterError::Field)?, asked(request.ask));
+                let inquiry = Inquiry::new(node, &namespace.name, channel, id, asked);
+                (all_workers(node), Wanted::Inquire(inquiry))
+            }
+        };
+        send(node, workers, wanted);
+        Ok(())
+    }
+}
+
+impl Ear for Arrivals {
+    fn hear(&self, channel: &[u8], bytes: &[u8]) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        for namespace in &self.namespaces {
+            let heard = match namespace.channels.classify(channel) {
+                Some(Channel::Broadcast { room }) => {
+                    self.on_broadcast(&node, namespace, room.as_deref(), bytes)
+                }
+                Some(Channel::Requests) => self.on_request(&node, namespace, bytes),
+                Some(Channel::Responses) | None => continue,
+            };
+            if let Err(error) = heard {
+                let channel = channel.escape_ascii();
+                log::debug!(
+                    "a message of a Socket.IO server on {channel} means nothing here: {error}"
+                );
+                if let Some(neighbours) = node.neighbours() {
+                    neighbours.count_refused();
+                }
+            }
+            return;
+        }
+    }
+
+    fn missed(&self) {
+        if let Some(node) = self.node.upgrade() {
+            cluster::tell_gap(&node, &self.codec);
+        }
+    }
+}
+
+/// What a question asks of each worker.
+fn asked(ask: Ask<'_>) -> Asked {
+    match ask {
+        Ask::Sockets { rooms } => Asked::Names(Selection {
+            rooms,
+            except: Vec::new(),
+        }),
+        Ask::Fetch(selection) => Asked::Sockets(selection),
+        Ask::Broadcast {
+            data,
+            selection,
+            flags,
+        } => {
+            let Event { name, args, .. } = data.event();
+            Asked::Clients {
+                name: name.into_owned(),
+                args: args.to_owned(),
+                attachments: data
+                    .attachments()
+                    .iter()
+                    .map(|bytes| bytes.to_vec())
+                    .collect(),
+                selection,
+                timeout_ms: flags.timeout_ms.unwrap_or(0),
+            }
+        }
+        _ => Asked::Rooms,
+    }
+}
+
+fn send(node: &Node, workers: BTreeSet<usize>, wanted: Wanted) {
+    let errand = Arc::new(Errand(wanted));
+    for worker in workers {
+        node.deliver(worker, Mail::Errand(Arc::clone(&errand)));
+    }
+}
+
+fn all_workers(node: &Node) -> BTreeSet<usize> {
+    (0..node.workers()).collect()
+}
+
+/// The workers where a selection may mean somebody.
+fn workers_for(node: &Node, selection: &Selection) -> BTreeSet<usize> {
+    match selection.rooms.as_slice() {
+        [] => all_workers(node),
+        rooms => workers_of(node, rooms.iter().map(String::as_str)),
+    }
+}
+
+/// Those that have somebody in any of these rooms; one is that of each socket alone.
+fn workers_of<'r>(node: &Node, rooms: impl IntoIterator<Item = &'r str>) -> BTreeSet<usize> {
+    let mut workers = BTreeSet::new();
+    for room in rooms {
+        if let Some(audience) = node.directory().find(Kind::Room, room) {
+            workers.extend(audience.workers());
+        }
+        if let Some(socket) = node.session_names.read_socket(room) {
+            workers.insert(usize::from(socket.worker));
+        }
+    }
+    workers
+}
+
+/// The frames of an event and its attachments.
+fn frames_of(namespace: &str, data: &EventData<'_>) -> Vec<u8> {
+    let Event {
+        name,
+        args,
+        attachments,
+        ..
+    } = data.event();
+    let mut packet = vec![MESSAGE];
+    put_event(namespace, None, &name, args, attachments, &mut packet);
+    let mut frames = Vec::new();
+    put_frame(MessageKind::Text, &packet, &mut frames);
+    for bytes in data.attachments() {
+        put_frame(MessageKind::Binary, bytes, &mut frames);
+    }
+    frames
+}
+
+/// The arguments of an event as the data of a message: the only one itself, several as a list, none as `null`. Binary data is Base64.
+fn data_of(event: &Event<'_>, attachments: &[&[u8]]) -> String {
+    let elements: Vec<&serde_json::value::RawValue> =
+        serde_json::from_str(event.data).unwrap_or_default();
+    let mut data = match elements.as_slice() {
+        [] | [_] => "null".to_owned(),
+        [_, only] => only.get().to_owned(),
+        _ => format!("[{}]", event.args),
+    };
+    for (number, bytes) in attachments.iter().enumerate() {
+        // As it was written when the message was read; within a text it would be escaped.
+        let placeholder = format!("{{\"_placeholder\":true,\"num\":{number}}}");
+        let text = format!("\"{}\"", BASE64_STANDARD.encode(bytes));
+        data = data.replacen(&placeholder, &text, 1);
+    }
+    data
+}
+
+/// An event as clients of the gateway protocol hear it.
+fn text_of(room: Option<&str>, event: &str, data: &str) -> Vec<u8> {
+    let mut text = Vec::new();
+    let object = match room {
+        Some(room) => Object::new(&mut text, "message").text("room", room),
+        None => Object::new(&mut text, "broadcast"),
+    };
+    let at: Cow<'_, str> = timestamp::rfc3339(SystemTime::now()).into();
+    object
+        .text("event", event)
+        .json("data", data)
+        .text("timestamp", &at)
+        .end();
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data<'d>(text: &'d str, attachments: &[&'d [u8]]) -> EventData<'d> {
+        EventData::new(text, attachments.to_vec()).expect("an event")
+    }
+
+    #[test]
+    fn arguments_are_data_of_a_message() {
+        for (text, expected) in [
+            (r#"["e"]"#, "null"),
+            (r#"["e",{"a":[1]}]"#, r#"{"a":[1]}"#),
+            (r#"["e",[1]]"#, "[1]"),
+            (r#"["e",1,"x"]"#, r#"[1,"x"]"#),
+            (
+                r#"["e",{"_placeholder":true,"num":0}]"#,
+                r#"{"_placeholder":true,"num":0}"#,
+            ),
+        ] {
+            let data = data(text, &[]);
+            assert_eq!(data_of(&data.event(), &[]), expected);
+        }
+        let text = r#"["e",{"_placeholder":true,"num":1},"{\"_placeholder\":true,\"num\":0}",{"_placeholder":true,"num":0}]"#;
+        let data = data(text, &[b"\x01", b"ab"]);
+        let expected = r#"["YWI=","{\"_placeholder\":true,\"num\":0}","AQ=="]"#;
+        assert_eq!(data_of(&data.event(), data.attachments()), expected);
+    }
+
+    #[test]
+    fn attachments_follow_their_event_in_frames_of_their_own() {
+        let text = r#"["e",{"_placeholder":true,"num":0}]"#;
+        let data = data(text, &[b"\x01"]);
+        let packet = r#"451-/a,["e",{"_placeholder":true,"num":0}]"#;
+        let mut expected = vec![0x81, packet.len() as u8];
+        expected.extend_from_slice(packet.as_bytes());
+        expected.extend_from_slice(&[0x82, 1, 1]);
+        assert_eq!(frames_of("/a", &data), expected);
+    }
+
+    #[test]
+    fn messages_of_the_gateway_protocol_tell_their_room() {
+        let room = String::from_utf8(text_of(Some("r"), "e\"", "[1]")).expect("text");
+        let all = String::from_utf8(text_of(None, "e", "null")).expect("text");
+        assert!(
+            room.starts_with(
+                r#"{"type":"message","room":"r","event":"e\"","data":[1],"timestamp":""#
+            )
+        );
+        assert!(all.starts_with(r#"{"type":"broadcast","event":"e","data":null,"timestamp":""#));
+    }
+}

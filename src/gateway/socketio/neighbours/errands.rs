@@ -1,0 +1,194 @@
+//! What neighbours want done, done by a worker for its own clients.
+
+use std::sync::Arc;
+
+use super::choice::{everybody, sessions};
+use super::inquiry::{self, Inquiry};
+use crate::buffer::Shared;
+use crate::gateway::ask;
+use crate::gateway::name::check_name;
+use crate::gateway::session::GatewaySession;
+use crate::gateway::shard::Shard;
+use crate::gateway::socketio::deliver::{keep, websocket_of};
+use crate::gateway::socketio::sessions::is_session;
+use crate::gateway::socketio::{connect, pump};
+use crate::hub::{Encoding, Publication};
+use crate::id::ConnKey;
+use crate::reactor::{Engine, Transport};
+use crate::socketio::adapter::{Answer, Flags, Response, Selection};
+
+/// Code of a Close that nobody but a WebSocket of the gateway protocol would see.
+const NORMAL: u16 = 1000;
+
+/// Something that a neighbour wants, for each worker that it may concern.
+#[derive(Debug)]
+pub struct Errand(pub(super) Wanted);
+
+/// What it wants.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// Clients are to hear something.
+    Deliver(Delivery),
+    /// Sockets are to do something.
+    Act {
+        namespace: Arc<str>,
+        selection: Selection,
+        act: Act,
+        /// The channel and the id by which whoever has such a socket answers.
+        answer: Option<(String, String)>,
+    },
+    /// Something is asked.
+    Inquire(Inquiry),
+}
+
+/// What clients are to hear.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) namespace: Arc<str>,
+    /// Of the event.
+    pub(super) name: String,
+    pub(super) selection: Selection,
+    pub(super) flags: Flags,
+    /// At least one: the first has what sessions get.
+    pub(super) publications: Vec<Publication>,
+}
+
+/// What sockets are to do.
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    Join(Vec<String>),
+    Leave(Vec<String>),
+    /// To leave the namespace, or to end with their session.
+    Disconnect {
+        close: bool,
+    },
+}
+
+/// Does what a neighbour wants.
+pub(in crate::gateway) fn run<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    Errand(wanted): &Errand,
+) {
+    match wanted {
+        Wanted::Deliver(delivery) => deliver(engine, delivery),
+        Wanted::Act {
+            namespace,
+            selection,
+            act,
+            answer,
+        } => {
+            let mut concerned = 0;
+            for key in sessions(engine.shard(), namespace, selection) {
+                do_one(engine, namespace, key, act);
+                concerned += 1;
+            }
+            let neighbours = engine.shard().node.neighbours();
+            if let Some((neighbours, (channel, id))) = neighbours.zip(answer.as_ref())
+                && concerned > 0
+            {
+                let response = Response {
+                    id: id.clone(),
+                    answer: Answer::Done,
+                };
+                neighbours.respond(channel, &response);
+            }
+        }
+        Wanted::Inquire(inquiry) => inquiry::answer(engine, inquiry),
+    }
+}
+
+/// Gives a message to all who are meant. What is held leaves at the end of the turn, in the order of the messages.
+fn deliver<T: Transport>(engine: &mut Engine<GatewaySession, T>, delivery: &Delivery) {
+    let shard = engine.shard();
+    let window_bits = shard.shared_window_bits();
+    let is_name = check_name(&delivery.name, shard.config.name_chars_max).is_ok();
+    let bytes_max = shard.config.codec.message_bytes_max;
+    let mut sent = 0;
+    for chosen in everybody(shard, &delivery.namespace, &delivery.selection) {
+        let encoding = match chosen.encoding {
+            // What has no name there is nothing that the gateway protocol could say.
+            Encoding::Plain | Encoding::Deflated if !is_name => continue,
+            Encoding::Deflated if delivery.flags.compress == Some(false) => Encoding::Plain,
+            encoding => encoding,
+        };
+        let is_for = |publication: &&Publication| {
+            *publication.target().name == *chosen.room.unwrap_or_default()
+        };
+        let mut publications = delivery.publications.iter();
+        let publication = match encoding {
+            Encoding::SocketIo => publications.next(),
+            _ => publications.find(is_for),
+        };
+        // Who has come into a room after it was said there.
+        let Some(publication) = publication else {
+            continue;
+        };
+        let codec = &mut engine.shard().codec;
+        let frame = Shared::clone(publication.frame(encoding, codec, window_bits));
+        if frame.len() > bytes_max {
+            log::debug!("a message of a Socket.IO server is larger than MAX_MESSAGE_SIZE");
+            break;
+        }
+        sent += u64::from(send(engine, chosen.key, frame, delivery.flags.volatile));
+    }
+    engine.shard().meters.messages_sent.add(sent);
+}
+
+/// Sends frames to a connection or a session; where it is volatile, not to who reads too slowly.
+pub(super) fn send<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    key: ConnKey,
+    frames: Shared,
+    is_volatile: bool,
+) -> bool {
+    let connection = if is_session(key) {
+        websocket_of(engine.shard(), key)
+    } else {
+        Some(key)
+    };
+    let Some(connection) = connection else {
+        let waits = |shard: &mut Shard| {
+            let session = shard.socketio.get(key);
+            session.is_some_and(|session| session.engine.queued_bytes() > 0)
+        };
+        return !(is_volatile && waits(engine.shard())) && keep(engine.shard(), key, &[frames]);
+    };
+    if is_volatile {
+        let mut is_slow = false;
+        engine.visit(connection, |_, cx| is_slow = cx.out.is_congested());
+        if is_slow {
+            return false;
+        }
+    }
+    engine.hold_shared(connection, &[frames])
+}
+
+fn do_one<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    namespace: &str,
+    key: ConnKey,
+    act: &Act,
+) {
+    let now = engine.now();
+    let shard = engine.shard();
+    let chars_max = shard.config.name_chars_max;
+    match act {
+        Act::Join(rooms) => {
+            let rooms = rooms.iter();
+            // What our clients could not name, they could not leave.
+            for room in rooms.filter(|room| check_name(room, chars_max).is_ok()) {
+                pump::obey(shard, key, &ask::Act::Join(room.as_str().into()), now);
+            }
+        }
+        Act::Leave(rooms) => {
+            for room in rooms {
+                pump::obey(shard, key, &ask::Act::Leave(room.as_str().into()), now);
+            }
+        }
+        Act::Disconnect { close: true } => {
+            let act = ask::Act::Disconnect(NORMAL, "".into());
+            pump::obey(shard, key, &act, now);
+        }
+        Act::Disconnect { close: false } => connect::put_out_of(shard, key, namespace),
+    }
+}
