@@ -24,6 +24,7 @@ fn whole_server(redis: &Redis) -> Server {
         // Nobody connects there, so nothing is ever sent.
         .env("BACKEND_URL", "http://127.0.0.1:9/")
         .env("BACKEND_ENDPOINTS", "broadcast")
+        .env("SOCKETIO_REDIS_ADAPTER", "on")
         .start();
     expect_value(&server, "tidegate_redis_link_up{link=\"publisher\"}", 1.0);
     server

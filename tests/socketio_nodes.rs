@@ -4,13 +4,22 @@
 mod common;
 
 use common::DEADLINE;
-use common::cluster::{Cluster, await_listeners};
-use common::gateway::{API_KEY, Member};
+use common::cluster::{Cluster, await_listeners, status};
+use common::gateway::{API_KEY, Member, builder};
+use common::metrics::{Samples, expect_value};
 use common::peer::{Peer, socketio_nodes};
 use common::redis::Redis;
+use common::redis_cluster::RedisCluster;
+use common::resp::{RedisClient, Reply};
+use common::server::{Server, ServerBuilder};
+use common::socketio::Socket;
 use serde_json::{Value, json};
 
 const REQUESTS: &str = "socket.io-request#/#";
+const RESPONSES: &str = "socket.io-response#/#";
+const IN_ROOM: &str = "socket.io#/#r#";
+const LISTENS: &str = "tidegate_socketio_servers_link_up{link=\"listener\"}";
+const REFUSED: &str = "tidegate_socketio_servers_messages_total{what=\"refused\"}";
 
 /// The mixed cluster.
 struct Stage {
@@ -208,4 +217,233 @@ fn check_acts(stage: &mut Stage) {
     let (left, quay) = ([json!(["left"])], [json!(["in the quay"])]);
     let expected = heard(&[("n", &[]), ("a", &quay), ("b", &left), ("c", &left)]);
     assert_eq!(told["heard"], expected);
+}
+
+/// A node that shares rooms by way of the Redis at that URL.
+fn neighbour(url: impl ToString) -> ServerBuilder {
+    builder(2)
+        .env("REDIS_ENABLED", "on")
+        .env("REDIS_URL", url)
+        .env("SOCKETIO_REDIS_ADAPTER", "on")
+}
+
+/// The same, started, with somebody in the room.
+fn neighbour_with_gina(builder: ServerBuilder) -> (Server, Member) {
+    let server = builder.start();
+    expect_value(&server, LISTENS, 1.0);
+    let mut gina = Member::of(&server, "gina");
+    gina.join("r");
+    (server, gina)
+}
+
+/// A text in MessagePack.
+fn packed(text: &str) -> Vec<u8> {
+    let len = u16::try_from(text.len()).expect("a short text");
+    let mut bytes = vec![0xda];
+    bytes.extend(len.to_be_bytes());
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// An event without arguments, as a node says it to a room.
+fn said(uid: &str, namespace: &str, event: &str) -> Vec<u8> {
+    let mut bytes = vec![0x93];
+    bytes.extend(packed(uid));
+    bytes.push(0x83);
+    bytes.extend(packed("type"));
+    bytes.push(2);
+    bytes.extend(packed("data"));
+    bytes.push(0x91);
+    bytes.extend(packed(event));
+    bytes.extend(packed("nsp"));
+    bytes.extend(packed(namespace));
+    bytes.push(0x81);
+    bytes.extend(packed("rooms"));
+    bytes.push(0x91);
+    bytes.extend(packed("r"));
+    bytes
+}
+
+fn publish(client: &mut RedisClient, channel: &str, bytes: &[u8]) -> i64 {
+    let told = client.ask(&[b"PUBLISH", channel.as_bytes(), bytes]);
+    told.integer()
+}
+
+/// Who listens to answers.
+fn listen(redis: &Redis, channel: &str) -> RedisClient {
+    let mut listener = redis.client();
+    let told = listener.ask(&["SUBSCRIBE", channel]);
+    assert_eq!(told, Reply::push("subscribe", channel, Reply::Integer(1)));
+    listener
+}
+
+/// What comes next there, as JSON.
+fn answer(listener: &mut RedisClient) -> Value {
+    let told = listener.read();
+    serde_json::from_str(told.items()[2].text()).expect("JSON")
+}
+
+fn event(member: &mut Member) -> Value {
+    loop {
+        let told = member.read();
+        if told["type"] != "gap" {
+            return told["event"].clone();
+        }
+    }
+}
+
+#[test]
+fn what_means_nothing_here_is_passed_over() {
+    let redis = Redis::start();
+    let (server, mut gina) =
+        neighbour_with_gina(neighbour(redis.url()).env("MAX_MESSAGE_SIZE", 2_000));
+    let mut client = redis.client();
+    let deep = [vec![0x93, 0xa1, b'x'], vec![0x91; 100_000]].concat();
+    let refused: [(&str, &[u8]); 6] = [
+        (IN_ROOM, b""),
+        (IN_ROOM, b"\xff\xff\xff"),
+        (IN_ROOM, &deep),
+        (REQUESTS, b"{"),
+        (REQUESTS, b"{\"type\":99}"),
+        (
+            REQUESTS,
+            b"{\"type\":5,\"opts\":{\"rooms\":[],\"except\":[]}}",
+        ),
+    ];
+    for (channel, bytes) in refused {
+        assert_eq!(publish(&mut client, channel, bytes), 1);
+    }
+    let long = "x".repeat(2_000);
+    for (channel, uid, namespace, name) in [
+        // Nobody is there, which is seen before it is read.
+        ("socket.io#/#nobody#", "x", "/", "nobody"),
+        (
+            IN_ROOM,
+            "tidegate-tidegate-0123456789abcdef",
+            "/",
+            "of a node of ours",
+        ),
+        (IN_ROOM, "x", "/chat", "of another namespace"),
+        (IN_ROOM, "x", "/", "a\u{7}name"),
+        (IN_ROOM, "x", "/", long.as_str()),
+        (IN_ROOM, "tidegate-other-0123456789abcdef", "/", "good"),
+    ] {
+        publish(&mut client, channel, &said(uid, namespace, name));
+    }
+    assert_eq!(event(&mut gina), "good");
+    assert_eq!(Samples::of(&server).get(REFUSED), refused.len() as f64);
+}
+
+/// What only older nodes ask.
+#[test]
+fn requests_of_older_nodes_are_answered() {
+    let redis = Redis::start();
+    let (server, _gina) = neighbour_with_gina(neighbour(redis.url()));
+    let (mut socket, _) = Socket::open(&server, "/socket.io/");
+    socket.say("40");
+    let told = socket.read_packet();
+    let told: Value = serde_json::from_str(&told[2..]).expect("JSON");
+    let sid = told["sid"].as_str().expect("a name");
+    socket.register("ann");
+    let (mut answers, mut client) = (listen(&redis, RESPONSES), redis.client());
+    let mut ask = |request: Value| {
+        assert_eq!(
+            publish(&mut client, REQUESTS, request.to_string().as_bytes()),
+            1
+        );
+    };
+    // Nobody answers for a socket that is another's.
+    ask(json!({ "uid": "x", "requestId": "0", "type": 2, "sid": "another", "room": "r" }));
+    ask(json!({ "uid": "x", "requestId": "1", "type": 2, "sid": sid, "room": "r" }));
+    assert_eq!(answer(&mut answers), json!({ "requestId": "1" }));
+    ask(json!({ "uid": "x", "requestId": "2", "type": 0, "rooms": ["r"] }));
+    assert_eq!(
+        answer(&mut answers),
+        json!({ "requestId": "2", "sockets": [sid] })
+    );
+    ask(json!({ "uid": "x", "requestId": "3", "type": 3, "sid": sid, "room": "r" }));
+    assert_eq!(answer(&mut answers), json!({ "requestId": "3" }));
+    ask(json!({ "uid": "x", "requestId": "4", "type": 0, "rooms": ["r"] }));
+    assert_eq!(
+        answer(&mut answers),
+        json!({ "requestId": "4", "sockets": [] })
+    );
+    ask(json!({ "uid": "x", "requestId": "5", "type": 1 }));
+    let rooms = answer(&mut answers);
+    let mut expected = [sid, "r"];
+    expected.sort_unstable();
+    assert_eq!(rooms["rooms"], json!(expected));
+    ask(json!({ "uid": "x", "requestId": "6", "type": 4, "sid": sid, "close": true }));
+    assert_eq!(answer(&mut answers), json!({ "requestId": "6" }));
+    assert_eq!(socket.read_packet(), "41");
+    socket.expect_end();
+}
+
+#[test]
+fn a_redis_that_comes_back_is_listened_to_again() {
+    let mut redis = Redis::start();
+    let (server, mut gina) = neighbour_with_gina(neighbour(redis.url()));
+    redis.kill();
+    expect_value(&server, LISTENS, 0.0);
+    redis.restart();
+    expect_value(&server, LISTENS, 1.0);
+    publish(&mut redis.client(), IN_ROOM, &said("x", "/", "again"));
+    assert_eq!(gina.read()["type"], "gap");
+    assert_eq!(event(&mut gina), "again");
+}
+
+/// The rights of `docs/socketio-nodes.md` are enough; without them the nodes still have each other.
+#[test]
+fn a_user_of_redis_needs_these_rights_and_no_more() {
+    let nodes = "~tidegate:* &tidegate:* -@all +publish +subscribe +unsubscribe +set +get +del +pexpire +pttl +sadd +srem +smembers +sscan";
+    let channels = "+psubscribe &socket.io#/#* &socket.io-request#/# &socket.io-response#/#*";
+    let redis = Redis::builder()
+        .user(&format!("may on >enough resetchannels {nodes} {channels}"))
+        .user(&format!("may-not on >enough resetchannels {nodes}"))
+        .start();
+    let (_server, mut gina) = neighbour_with_gina(neighbour(redis.url_of("may", "enough")));
+    let mut answers = listen(&redis, RESPONSES);
+    let mut client = redis.client();
+    publish(&mut client, IN_ROOM, &said("x", "/", "heard"));
+    assert_eq!(event(&mut gina), "heard");
+    let request = json!({ "uid": "x", "requestId": "1", "type": 1 }).to_string();
+    publish(&mut client, REQUESTS, request.as_bytes());
+    assert_eq!(
+        answer(&mut answers),
+        json!({ "requestId": "1", "rooms": ["r"] })
+    );
+
+    let other = neighbour(redis.url_of("may-not", "enough")).start();
+    other.wait_for_log("Socket.IO servers are not heard", DEADLINE);
+    assert_eq!(Samples::of(&other).get(LISTENS), 0.0);
+    common::eventually("the nodes have each other", || status(&other) == "ok");
+}
+
+#[test]
+fn in_a_redis_cluster_all_servers_are_one() {
+    let redis = RedisCluster::start();
+    let start = || {
+        neighbour_with_gina(neighbour(redis.any().url()).env("REDIS_CLUSTER_NODES", redis.seeds()))
+    };
+    let (_one, mut gina) = start();
+    let (_other, mut gina_there) = start();
+    for server in 0..RedisCluster::MASTERS {
+        let name = format!("by {server}");
+        publish(
+            &mut redis.server(server).client(),
+            IN_ROOM,
+            &said("x", "/", &name),
+        );
+        for member in [&mut gina, &mut gina_there] {
+            assert_eq!(event(member), name);
+        }
+    }
+    let mut listeners = [0, 1, 2].map(|server| listen(redis.server(server), IN_ROOM));
+    gina.send(&json!({ "type": "publish", "room": "r", "event": "ours", "data": 1 }));
+    for listener in &mut listeners {
+        // What was published before may still be on its way from another server.
+        let is_ours = |told: &Reply| matches!(&told.items()[2], Reply::Bytes(bytes) if bytes.windows(4).any(|part| part == b"ours"));
+        while !is_ours(&listener.read()) {}
+    }
+    assert_eq!(event(&mut gina_there), "ours");
 }

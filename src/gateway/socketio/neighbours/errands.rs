@@ -149,7 +149,8 @@ pub(super) fn send<T: Transport>(
     let Some(connection) = connection else {
         let waits = |shard: &mut Shard| {
             let session = shard.socketio.get(key);
-            session.is_some_and(|session| session.engine.queued_bytes() > 0)
+            session
+                .is_some_and(|session| session.poll.is_none() && session.engine.queued_bytes() > 0)
         };
         return !(is_volatile && waits(engine.shard())) && keep(engine.shard(), key, &[frames]);
     };
