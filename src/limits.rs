@@ -148,6 +148,8 @@ pub const ADAPTER_NAME_BYTES_MAX: usize = 1_024;
 pub const NEIGHBOUR_SOCKETS_MAX: usize = 16_384;
 /// Names of rooms and sockets in such an answer; the others it leaves out.
 pub const NEIGHBOUR_NAMES_MAX: usize = 65_536;
+/// Bytes of names in such an answer, near enough; what is beyond it is left out as well.
+pub const NEIGHBOUR_ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Broadcasts of other Socket.IO servers whose clients one worker still waits for; what comes beyond it nobody is asked.
 pub const NEIGHBOUR_QUESTIONS_MAX: usize = 4_096;
 /// Time that clients have for their answers to such a broadcast at most, milliseconds.

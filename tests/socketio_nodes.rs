@@ -12,7 +12,8 @@ use common::redis::Redis;
 use common::redis_cluster::RedisCluster;
 use common::resp::{RedisClient, Reply};
 use common::server::{Server, ServerBuilder};
-use common::socketio::Socket;
+use common::socketio::{Polling, Socket};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const REQUESTS: &str = "socket.io-request#/#";
@@ -264,6 +265,18 @@ fn said(uid: &str, namespace: &str, event: &str) -> Vec<u8> {
     bytes
 }
 
+/// The same, with the flag that who is not ready need not get it.
+fn volatile(event: &str) -> Vec<u8> {
+    let mut bytes = said("x", "/", event);
+    let options = bytes.len() - packed("rooms").len() - 1 - packed("r").len() - 1;
+    assert_eq!(std::mem::replace(&mut bytes[options], 0x82), 0x81);
+    bytes.extend(packed("flags"));
+    bytes.push(0x81);
+    bytes.extend(packed("volatile"));
+    bytes.push(0xc3);
+    bytes
+}
+
 fn publish(client: &mut RedisClient, channel: &str, bytes: &[u8]) -> i64 {
     let told = client.ask(&[b"PUBLISH", channel.as_bytes(), bytes]);
     told.integer()
@@ -392,7 +405,45 @@ fn a_redis_that_comes_back_is_listened_to_again() {
     assert_eq!(event(&mut gina), "again");
 }
 
-/// The rights of `docs/socketio-nodes.md` are enough; without them the nodes still have each other.
+#[test]
+fn what_is_volatile_passes_by_who_is_not_ready() {
+    let redis = Redis::start();
+    let (server, mut gina) = neighbour_with_gina(neighbour(redis.url()));
+    let session = Polling::connected(&server);
+    assert_eq!(session.post("42[\"register\",\"ann\"]").status, 200);
+    assert_eq!(session.post("42[\"join\",\"r\"]").status, 200);
+    assert!(session.packets(1)[0].starts_with("42[\"registered\""));
+    let mut client = redis.client();
+    for bytes in [
+        said("x", "/", "one"),
+        volatile("two"),
+        said("x", "/", "three"),
+    ] {
+        publish(&mut client, IN_ROOM, &bytes);
+    }
+    for name in ["one", "two", "three"] {
+        assert_eq!(event(&mut gina), name, "who reads gets everything");
+    }
+    assert_eq!(session.packets(2), ["42[\"one\"]", "42[\"three\"]"]);
+}
+
+/// Who asks is not to wait for a node that goes away.
+#[test]
+fn a_node_that_goes_is_asked_nothing_and_hears_to_the_end() {
+    let redis = Redis::start();
+    let (mut server, mut gina) =
+        neighbour_with_gina(neighbour(redis.url()).env("DRAIN_PERIOD", "20s"));
+    let patterns = || redis.command(&["PUBSUB", "NUMPAT"]).integer();
+    assert_eq!(patterns(), 1);
+    server.signal(Signal::TERM);
+    await_listeners(&redis, REQUESTS, 0);
+    publish(&mut redis.client(), IN_ROOM, &said("x", "/", "last"));
+    assert_eq!((event(&mut gina), patterns()), (json!("last"), 1));
+    drop(gina);
+    server.wait_exit(DEADLINE);
+}
+
+/// The rights of `docs/socketio.md` are enough; without them the nodes still have each other.
 #[test]
 fn a_user_of_redis_needs_these_rights_and_no_more() {
     let nodes = "~tidegate:* &tidegate:* -@all +publish +subscribe +unsubscribe +set +get +del +pexpire +pttl +sadd +srem +smembers +sscan";

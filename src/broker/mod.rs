@@ -138,9 +138,9 @@ impl Health {
 pub struct Subscriptions {
     /// A channel that nobody else listens to.
     pub own_channel: String,
-    /// Channels by their names.
+    /// Channels by their names. Who publishes there counts who listens, and waits for so many answers.
     pub channels: Vec<String>,
-    /// And by patterns of Redis.
+    /// Channels by patterns of Redis.
     pub patterns: Vec<String>,
 }
 
@@ -151,6 +151,9 @@ pub trait Ear: Send + Sync + fmt::Debug {
 
     /// The link is back: what was published meanwhile never came.
     fn missed(&self);
+
+    /// Whether this process goes away: nobody is to wait for its answers any more.
+    fn is_leaving(&self) -> bool;
 }
 
 /// How a relay is.

@@ -304,6 +304,7 @@ impl Listener {
         } = &self.subscriptions;
         let mut missing = 1 + channels.len() + patterns.len();
         let mut is_subscribed = Some(is_subscribed);
+        let mut has_left = channels.is_empty();
         let mut subscribe = Cmd::new();
         subscribe.arg("SUBSCRIBE").arg(own_channel).arg(channels);
         let mut packed = subscribe.get_packed_command();
@@ -334,6 +335,12 @@ impl Listener {
                 }
             }
             self.doubts.expect(doubts)?;
+            if !has_left && self.ear.is_leaving() {
+                has_left = true;
+                let mut unsubscribe = Cmd::new();
+                unsubscribe.arg("UNSUBSCRIBE").arg(channels);
+                connection.send_packed_command(&unsubscribe.get_packed_command())?;
+            }
         }
     }
 }
@@ -355,7 +362,7 @@ fn told(value: Value) -> RedisResult<Told> {
     let is_message = match parts.first() {
         Some(Value::BulkString(kind)) => match kind.as_slice() {
             b"message" | b"pmessage" => true,
-            b"subscribe" | b"psubscribe" => false,
+            b"subscribe" | b"psubscribe" | b"unsubscribe" => false,
             _ => return Err(nonsense()),
         },
         _ => return Err(nonsense()),
@@ -396,7 +403,7 @@ mod tests {
             bytes: b"b".to_vec(),
         };
         assert_eq!(told(array(&["pmessage", "p", "c", "b"])), Ok(message));
-        for kind in ["subscribe", "psubscribe"] {
+        for kind in ["subscribe", "psubscribe", "unsubscribe"] {
             assert_eq!(told(array(&[kind, "c", "1"])), Ok(Told::Confirmation));
         }
         for value in [
@@ -404,7 +411,7 @@ mod tests {
             Value::Nil,
             array(&[]),
             array(&["message"]),
-            array(&["unsubscribe", "c", "1"]),
+            array(&["smessage", "c", "1"]),
             Value::Array(vec![Value::Int(1)]),
         ] {
             told(value).expect_err("nonsense");

@@ -218,6 +218,10 @@ impl Ear for Arrivals {
             cluster::tell_gap(&node, &self.codec);
         }
     }
+
+    fn is_leaving(&self) -> bool {
+        self.node.upgrade().is_none_or(|node| node.is_draining())
+    }
 }
 
 /// What a question asks of each worker.

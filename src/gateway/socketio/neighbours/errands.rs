@@ -17,6 +17,9 @@ use crate::id::ConnKey;
 use crate::reactor::{Engine, Transport};
 use crate::socketio::adapter::{Answer, Flags, Response, Selection};
 
+/// Why nobody gets a message.
+pub(super) const TOO_LARGE: &str =
+    "a message of a Socket.IO server is larger than MAX_MESSAGE_SIZE";
 /// Code of a Close that nobody but a WebSocket of the gateway protocol would see.
 const NORMAL: u16 = 1000;
 
@@ -126,7 +129,7 @@ fn deliver<T: Transport>(engine: &mut Engine<GatewaySession, T>, delivery: &Deli
         let codec = &mut engine.shard().codec;
         let frame = Shared::clone(publication.frame(encoding, codec, window_bits));
         if frame.len() > bytes_max {
-            log::debug!("a message of a Socket.IO server is larger than MAX_MESSAGE_SIZE");
+            log::debug!("{TOO_LARGE}");
             break;
         }
         sent += u64::from(send(engine, chosen.key, frame, delivery.flags.volatile));

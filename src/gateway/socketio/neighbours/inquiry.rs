@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::choice::sessions;
-use super::{errands, questions};
+use super::errands::{self, TOO_LARGE};
+use super::questions;
 use crate::buffer::Shared;
 use crate::gateway::node::Node;
 use crate::gateway::session::GatewaySession;
@@ -12,7 +13,7 @@ use crate::gateway::socketio::connect;
 use crate::gateway::socketio::deliver::put_frame;
 use crate::hub::Kind;
 use crate::id::ConnKey;
-use crate::limits::{NEIGHBOUR_NAMES_MAX, NEIGHBOUR_SOCKETS_MAX};
+use crate::limits::{NEIGHBOUR_ANSWER_BYTES_MAX, NEIGHBOUR_NAMES_MAX, NEIGHBOUR_SOCKETS_MAX};
 use crate::reactor::{Engine, Transport};
 use crate::socketio::adapter::{Answer, Json, Response, Selection, Socket};
 use crate::socketio::engine::packet::MESSAGE;
@@ -125,11 +126,11 @@ impl Inquiry {
         } = whole;
         names.sort_unstable();
         names.dedup();
-        if names.len() > NEIGHBOUR_NAMES_MAX || sockets.len() > NEIGHBOUR_SOCKETS_MAX {
+        let is_cut = cut(&mut names, NEIGHBOUR_NAMES_MAX, String::len)
+            | cut(&mut sockets, NEIGHBOUR_SOCKETS_MAX, bytes_of);
+        if is_cut {
             log::warn!("an answer to a Socket.IO server leaves out what would make it too long");
         }
-        names.truncate(NEIGHBOUR_NAMES_MAX);
-        sockets.truncate(NEIGHBOUR_SOCKETS_MAX);
         match self.asked {
             Asked::Names(_) => Answer::Names(names),
             Asked::Rooms => Answer::Rooms(names),
@@ -137,6 +138,24 @@ impl Inquiry {
             Asked::Clients { .. } => Answer::ClientCount(clients),
         }
     }
+}
+
+/// Leaves out of a list what is beyond `items_max`, or beyond what may be told at all; whether there was anything.
+fn cut<T>(list: &mut Vec<T>, items_max: usize, bytes_of: impl Fn(&T) -> usize) -> bool {
+    let mut bytes = 0;
+    let fits = list.iter().take(items_max).take_while(|item| {
+        bytes += bytes_of(item);
+        bytes <= NEIGHBOUR_ANSWER_BYTES_MAX
+    });
+    let count = fits.count();
+    let is_cut = count < list.len();
+    list.truncate(count);
+    is_cut
+}
+
+fn bytes_of(socket: &Socket<'_>) -> usize {
+    let rooms: usize = socket.rooms.iter().map(String::len).sum();
+    rooms + socket.handshake.text().len() + socket.data.text().len()
 }
 
 /// Tells this worker's part.
@@ -155,10 +174,16 @@ pub(super) fn answer<T: Transport>(engine: &mut Engine<GatewaySession, T>, inqui
         Asked::Sockets(selection) => {
             let shard = engine.shard();
             let keys = sessions(shard, namespace, selection).into_iter();
+            let mut bytes = 0;
             // One more than may be told: so it shows that some are not.
             part.sockets = keys
                 .take(NEIGHBOUR_SOCKETS_MAX + 1)
                 .filter_map(|key| socket(shard, namespace, key))
+                .take_while(|socket| {
+                    let had_room = bytes <= NEIGHBOUR_ANSWER_BYTES_MAX;
+                    bytes += bytes_of(socket);
+                    had_room
+                })
                 .collect();
         }
         Asked::Clients { .. } => part.clients = ask_clients(engine, inquiry),
@@ -220,6 +245,11 @@ fn ask_clients<T: Transport>(engine: &mut Engine<GatewaySession, T>, inquiry: &I
         return 0;
     };
     let namespace = &*inquiry.namespace;
+    let bytes = args.len() + attachments.iter().map(Vec::len).sum::<usize>();
+    if bytes > engine.shard().config.codec.message_bytes_max {
+        log::debug!("{TOO_LARGE}");
+        return 0;
+    }
     let keys = sessions(engine.shard(), namespace, selection);
     let asked = questions::ask(
         engine.shard(),
@@ -287,15 +317,18 @@ mod tests {
 
     #[test]
     fn what_would_make_an_answer_too_long_is_left_out() {
-        let asked = inquiry(Asked::Names(Selection::default()), 1);
-        let all: Vec<String> = (0..=NEIGHBOUR_NAMES_MAX).map(|n| n.to_string()).collect();
-        let part = Part {
-            names: all,
-            ..Part::default()
-        };
-        match asked.add(part).expect("an answer").answer {
-            Answer::Names(names) => assert_eq!(names.len(), NEIGHBOUR_NAMES_MAX),
-            other => panic!("{other:?}"),
+        let many: Vec<String> = (0..=NEIGHBOUR_NAMES_MAX).map(|n| n.to_string()).collect();
+        let long = (0..10).map(|n| n.to_string().repeat(NEIGHBOUR_ANSWER_BYTES_MAX / 8));
+        for (names, expected) in [(many, NEIGHBOUR_NAMES_MAX), (long.collect(), 8)] {
+            let asked = inquiry(Asked::Names(Selection::default()), 1);
+            let part = Part {
+                names,
+                ..Part::default()
+            };
+            match asked.add(part).expect("an answer").answer {
+                Answer::Names(names) => assert_eq!(names.len(), expected),
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Neighbours: Socket.IO servers in Node, and programs that emit without being one, which share rooms with this cluster by way of
-//! Redis. `docs/socketio-nodes.md` describes it, [`crate::socketio::adapter`] what is said.
+//! Redis. `docs/socketio.md` describes it, [`crate::socketio::adapter`] what is said.
 //!
 //! Each of our nodes hears the neighbours by itself, and delivers what they say to its own clients alone: it never goes on to other
 //! nodes of ours. What our clients and back ends say goes to the neighbours from the node where it was said; our other nodes have

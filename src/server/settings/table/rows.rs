@@ -354,7 +354,7 @@ pub static SETTINGS: &[Setting] = &[
         .means("Whether the events of the protocol's test suite are answered, in `/` and `/custom`: for tests."),
     row(Key::SocketioRedisAdapter, "SOCKETIO_REDIS_ADAPTER", Theme::SocketIo, Kind::Switch)
         .default("off")
-        .means("Whether rooms are shared with Node's Socket.IO servers that have `@socket.io/redis-adapter`, and with `@socket.io/redis-emitter` (`docs/socketio-nodes.md`); needs REDIS_ENABLED."),
+        .means("Whether rooms are shared with Node's Socket.IO servers that have `@socket.io/redis-adapter`, and with `@socket.io/redis-emitter` (`docs/socketio.md`); needs REDIS_ENABLED."),
     row(Key::SocketioRedisKey, "SOCKETIO_REDIS_KEY", Theme::SocketIo, Kind::Text { least: 1 })
         .default("socket.io")
         .means("Their `key`: what the names of their channels in Redis begin with."),
