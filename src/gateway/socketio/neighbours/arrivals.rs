@@ -1,6 +1,5 @@
 //! What neighbours say, as it comes: read, and made an errand for the workers that it concerns.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
@@ -14,7 +13,6 @@ use super::inquiry::{Asked, Inquiry};
 use super::{Namespace, is_ours};
 use crate::broker::Ear;
 use crate::gateway::cluster;
-use crate::gateway::json::message::Object;
 use crate::gateway::node::Node;
 use crate::gateway::session::Mail;
 use crate::gateway::socketio::deliver::put_frame;
@@ -23,7 +21,7 @@ use crate::socketio::adapter::{
     AdapterError, Ask, Broadcast, Channel, EventData, Request, Selection,
 };
 use crate::socketio::engine::packet::MESSAGE;
-use crate::socketio::packet::{Event, MAIN_NAMESPACE, put_event};
+use crate::socketio::packet::{Event, put_event};
 use crate::timestamp;
 use crate::websocket::codec::{self, Codec};
 use crate::websocket::protocol::MessageKind;
@@ -79,8 +77,19 @@ impl Arrivals {
             thread::sleep(CONGESTION_WAIT);
         }
         let event = broadcast.data.event();
+        let target = Target {
+            kind: Kind::Everyone,
+            name: "".into(),
+        };
+        let mut codec = self.codec.lock().unwrap_or_else(PoisonError::into_inner);
+        let (under_way, account) = (node.publication_bytes(), node.account());
+        let kind = MessageKind::Text;
+        let nothing = Publication::new(target, kind, b"", &mut codec, under_way, account);
+        drop(codec);
         let delivery = Delivery {
-            publications: self.publications(node, namespace, &broadcast, &event),
+            sessions: nothing.with_frames_for_sessions(frames_of(&namespace.name, &broadcast.data)),
+            data: data_of(&event, broadcast.data.attachments()),
+            at: timestamp::rfc3339(SystemTime::now()),
             namespace: Arc::clone(&namespace.name),
             name: event.name.into_owned(),
             selection: broadcast.selection,
@@ -88,53 +97,6 @@ impl Arrivals {
         };
         send(node, workers, Wanted::Deliver(delivery));
         Ok(())
-    }
-
-    /// What clients get: those of the gateway protocol in words that have their room in them, which therefore are others for each
-    /// room. The first has what sessions get.
-    fn publications(
-        &self,
-        node: &Node,
-        namespace: &Namespace,
-        broadcast: &Broadcast<'_>,
-        event: &Event<'_>,
-    ) -> Vec<Publication> {
-        let mut codec = self.codec.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut make = |kind, name: &str, text: &[u8]| {
-            let target = Target {
-                kind,
-                name: name.into(),
-            };
-            let (under_way, account) = (node.publication_bytes(), node.account());
-            Publication::new(
-                target,
-                MessageKind::Text,
-                text,
-                &mut codec,
-                under_way,
-                account,
-            )
-        };
-        let mut publications = Vec::new();
-        if *namespace.name == *MAIN_NAMESPACE {
-            let data = data_of(event, broadcast.data.attachments());
-            let rooms = broadcast.selection.rooms.iter();
-            let rooms = rooms.filter(|room| node.directory().find(Kind::Room, room).is_some());
-            publications.extend(rooms.map(|room| {
-                let text = text_of(Some(room), &event.name, &data);
-                make(Kind::Room, room, &text)
-            }));
-            if broadcast.selection.rooms.is_empty() {
-                let text = text_of(None, &event.name, &data);
-                publications.push(make(Kind::Everyone, "", &text));
-            }
-        }
-        let first = publications.pop();
-        let first = first.unwrap_or_else(|| make(Kind::Everyone, "", b""));
-        publications
-            .push(first.with_frames_for_sessions(frames_of(&namespace.name, &broadcast.data)));
-        publications.reverse();
-        publications
     }
 
     fn on_request(
@@ -323,22 +285,6 @@ fn data_of(event: &Event<'_>, attachments: &[&[u8]]) -> String {
     data
 }
 
-/// An event as clients of the gateway protocol hear it.
-fn text_of(room: Option<&str>, event: &str, data: &str) -> Vec<u8> {
-    let mut text = Vec::new();
-    let object = match room {
-        Some(room) => Object::new(&mut text, "message").text("room", room),
-        None => Object::new(&mut text, "broadcast"),
-    };
-    let at: Cow<'_, str> = timestamp::rfc3339(SystemTime::now()).into();
-    object
-        .text("event", event)
-        .json("data", data)
-        .text("timestamp", &at)
-        .end();
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,17 +323,5 @@ mod tests {
         expected.extend_from_slice(packet.as_bytes());
         expected.extend_from_slice(&[0x82, 1, 1]);
         assert_eq!(frames_of("/a", &data), expected);
-    }
-
-    #[test]
-    fn messages_of_the_gateway_protocol_tell_their_room() {
-        let room = String::from_utf8(text_of(Some("r"), "e\"", "[1]")).expect("text");
-        let all = String::from_utf8(text_of(None, "e", "null")).expect("text");
-        assert!(
-            room.starts_with(
-                r#"{"type":"message","room":"r","event":"e\"","data":[1],"timestamp":""#
-            )
-        );
-        assert!(all.starts_with(r#"{"type":"broadcast","event":"e","data":null,"timestamp":""#));
     }
 }

@@ -1,21 +1,24 @@
 //! What neighbours want done, done by a worker for its own clients.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::choice::{everybody, sessions};
 use super::inquiry::{self, Inquiry};
 use crate::buffer::Shared;
 use crate::gateway::ask;
+use crate::gateway::json::message::Object;
 use crate::gateway::name::check_name;
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
 use crate::gateway::socketio::deliver::{keep, websocket_of};
 use crate::gateway::socketio::sessions::is_session;
 use crate::gateway::socketio::{connect, pump};
-use crate::hub::{Encoding, Publication};
+use crate::hub::{Encoding, Kind, Publication, Target};
 use crate::id::ConnKey;
 use crate::reactor::{Engine, Transport};
 use crate::socketio::adapter::{Answer, Flags, Response, Selection};
+use crate::websocket::protocol::MessageKind;
 
 /// Why nobody gets a message.
 pub(super) const TOO_LARGE: &str =
@@ -52,8 +55,44 @@ pub(super) struct Delivery {
     pub(super) name: String,
     pub(super) selection: Selection,
     pub(super) flags: Flags,
-    /// At least one: the first has what sessions get.
-    pub(super) publications: Vec<Publication>,
+    /// What sessions get, and nothing for others.
+    pub(super) sessions: Publication,
+    /// What clients of the gateway protocol get as data: JSON.
+    pub(super) data: String,
+    /// When that was said, for them.
+    pub(super) at: String,
+}
+
+impl Delivery {
+    /// An event as clients of the gateway protocol hear it, who are told their room.
+    fn text_for(&self, room: Option<&str>) -> Vec<u8> {
+        let mut text = Vec::new();
+        let object = match room {
+            Some(room) => Object::new(&mut text, "message").text("room", room),
+            None => Object::new(&mut text, "broadcast"),
+        };
+        object
+            .text("event", &self.name)
+            .json("data", &self.data)
+            .text("timestamp", &self.at)
+            .end();
+        text
+    }
+
+    fn publication_for(&self, room: Option<&str>, shard: &mut Shard) -> Publication {
+        let target = Target {
+            kind: room.map_or(Kind::Everyone, |_| Kind::Room),
+            name: room.unwrap_or_default().into(),
+        };
+        Publication::new(
+            target,
+            MessageKind::Text,
+            &self.text_for(room),
+            &mut shard.codec,
+            shard.node.publication_bytes(),
+            shard.node.account(),
+        )
+    }
 }
 
 /// What sockets are to do.
@@ -105,8 +144,16 @@ fn deliver<T: Transport>(engine: &mut Engine<GatewaySession, T>, delivery: &Deli
     let shard = engine.shard();
     let window_bits = shard.shared_window_bits();
     let is_name = check_name(&delivery.name, shard.config.name_chars_max).is_ok();
-    let bytes_max = shard.config.codec.message_bytes_max;
+    let (codec, bytes_max) = (&mut shard.codec, shard.config.codec.message_bytes_max);
+    let for_sessions = delivery
+        .sessions
+        .frame(Encoding::SocketIo, codec, window_bits);
+    if for_sessions.len() > bytes_max {
+        return log::debug!("{TOO_LARGE}");
+    }
     let mut sent = 0;
+    // Only where somebody hears them: each room has words of its own.
+    let mut texts: HashMap<Option<&str>, Publication> = HashMap::new();
     for chosen in everybody(shard, &delivery.namespace, &delivery.selection) {
         let encoding = match chosen.encoding {
             // What has no name there is nothing that the gateway protocol could say.
@@ -114,24 +161,15 @@ fn deliver<T: Transport>(engine: &mut Engine<GatewaySession, T>, delivery: &Deli
             Encoding::Deflated if delivery.flags.compress == Some(false) => Encoding::Plain,
             encoding => encoding,
         };
-        let is_for = |publication: &&Publication| {
-            *publication.target().name == *chosen.room.unwrap_or_default()
+        let frame = if encoding == Encoding::SocketIo {
+            for_sessions
+        } else {
+            let shard = engine.shard();
+            let make = || delivery.publication_for(chosen.room, shard);
+            let text = texts.entry(chosen.room).or_insert_with(make);
+            text.frame(encoding, &mut engine.shard().codec, window_bits)
         };
-        let mut publications = delivery.publications.iter();
-        let publication = match encoding {
-            Encoding::SocketIo => publications.next(),
-            _ => publications.find(is_for),
-        };
-        // Who has come into a room after it was said there.
-        let Some(publication) = publication else {
-            continue;
-        };
-        let codec = &mut engine.shard().codec;
-        let frame = Shared::clone(publication.frame(encoding, codec, window_bits));
-        if frame.len() > bytes_max {
-            log::debug!("{TOO_LARGE}");
-            break;
-        }
+        let frame = Shared::clone(frame);
         sent += u64::from(send(engine, chosen.key, frame, delivery.flags.volatile));
     }
     engine.shard().meters.messages_sent.add(sent);
