@@ -427,6 +427,37 @@ fn what_is_volatile_passes_by_who_is_not_ready() {
     assert_eq!(session.packets(2), ["42[\"one\"]", "42[\"three\"]"]);
 }
 
+#[test]
+fn what_is_volatile_passes_by_who_reads_too_slowly() {
+    let redis = Redis::start();
+    let builder = neighbour(redis.url())
+        .env("WORKERS", 1)
+        .env("SEND_QUEUE_HARD", "64MiB")
+        .env("SEND_QUEUE_SOFT", "64MiB");
+    let (server, mut gina) = neighbour_with_gina(builder);
+    let (mut socket, _) = Socket::open(&server, "/socket.io/");
+    socket.say("40");
+    assert!(socket.read_packet().starts_with("40{"));
+    socket.register("ann");
+    assert_eq!(socket.ask("join", &json!("r")), json!({ "room": "r" }));
+    let mut client = redis.client();
+    // More than the kernel takes in.
+    let long = "x".repeat(60_000);
+    for _ in 0..500 {
+        publish(&mut client, IN_ROOM, &said("x", "/", &long));
+    }
+    publish(&mut client, IN_ROOM, &volatile("volatile"));
+    publish(&mut client, IN_ROOM, &said("x", "/", "end"));
+    // The worker of both has done all of it.
+    for name in ["volatile", "end"] {
+        assert_eq!(event(&mut gina), name);
+    }
+    for _ in 0..500 {
+        assert_eq!(socket.read_packet().len(), long.len() + "42[\"\"]".len());
+    }
+    assert_eq!(socket.read_packet(), "42[\"end\"]");
+}
+
 /// Who asks is not to wait for a node that goes away.
 #[test]
 fn a_node_that_goes_is_asked_nothing_and_hears_to_the_end() {
