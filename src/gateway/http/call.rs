@@ -300,7 +300,7 @@ fn refuse(problem: &Problem, form: &Form, cx: &mut Context<'_, GatewaySession>) 
     )
 }
 
-fn write(
+pub(super) fn write(
     status: u16,
     content_type: &str,
     headers: &[(&str, &str)],

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, TEXT};
-use super::call::{Form, Pending, allowed_origin, push_origin};
+use super::call::{self, Form, Pending, allowed_origin, push_origin};
 use super::upgrade::{client_of, enter_forwarded, only_origin, refuse_handshake};
 use super::{Outcome, RETRY_AFTER, address_sentence, say};
 use crate::gateway::api;
@@ -396,24 +396,12 @@ fn write_with(
     cx: &mut Context<'_, GatewaySession>,
 ) -> Outcome {
     let mut all = headers.to_vec();
-    all.push(("Cache-Control", "no-store"));
-    push_cors(&mut all, form);
-    let answer = Answer {
-        status,
-        content_type,
-        headers: &all,
-        body,
-        // The drain may have come meanwhile.
-        keep_alive: form.keep_alive && !cx.shard.node.is_draining(),
-        head_only: form.head_only,
-        asked: form.asked,
-    };
-    say(&answer, cx)
+    push_credentials(&mut all, form);
+    call::write(status, content_type, &all, body, form, cx)
 }
 
 /// Scripts of a named origin may send cookies along.
-fn push_cors<'h>(headers: &mut Vec<(&'h str, &'h str)>, form: &'h Form) {
-    push_origin(headers, form);
+fn push_credentials(headers: &mut Vec<(&str, &str)>, form: &Form) {
     if form.origin.as_deref().is_some_and(|origin| origin != "*") {
         headers.push(("Access-Control-Allow-Credentials", "true"));
     }
@@ -422,7 +410,8 @@ fn push_cors<'h>(headers: &mut Vec<(&'h str, &'h str)>, form: &'h Form) {
 /// An OPTIONS: what scripts of other origins may do (Fetch section 3.2.2).
 fn preflight(form: &Form, cx: &mut Context<'_, GatewaySession>) -> Outcome {
     let mut headers = vec![("Allow", METHODS)];
-    push_cors(&mut headers, form);
+    push_origin(&mut headers, form);
+    push_credentials(&mut headers, form);
     if form.origin.is_some() {
         headers.extend([
             ("Access-Control-Allow-Methods", METHODS),
