@@ -60,6 +60,8 @@ pub struct MessageAnswer {
     /// Messages for rooms.
     #[serde(deserialize_with = "list")]
     pub publish: Vec<Publish>,
+    /// Any JSON: what the client gets as the answer to its message, where it wants one.
+    pub ack: Option<Box<RawValue>>,
     /// The connection is to be closed then.
     pub close: Option<Close>,
 }

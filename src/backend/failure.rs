@@ -158,6 +158,21 @@ impl Failure {
         }
     }
 
+    /// Whether the back end may have done what it was asked to, and answered yes.
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            Self::Lost | Self::TimedOut | Self::TooLarge | Self::Garbage(_) => true,
+            Self::Declined { .. }
+            | Self::Status(_)
+            | Self::Redirect(_)
+            | Self::Unreachable(_)
+            | Self::Expired
+            | Self::Dropped
+            | Self::Away
+            | Self::Stopped => false,
+        }
+    }
+
     /// Whether it tells that the back end is not there, or not able to work. An answer that is only wrong does not: its
     /// event may be the reason.
     pub(super) fn is_outage(&self) -> bool {

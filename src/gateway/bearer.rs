@@ -108,7 +108,11 @@ pub(super) fn of_request(
 
 /// What the token of a handshake claims, as it was written; only of one that was believed.
 pub(super) fn claims_of(request: &RequestHead<'_>) -> Option<Box<RawValue>> {
-    let token = token_of(request)?;
+    claims_in(&token_of(request)?)
+}
+
+/// The same of a token that came by another way.
+pub(super) fn claims_in(token: &str) -> Option<Box<RawValue>> {
     let claims = token.split('.').nth(1)?;
     let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
     RawValue::from_string(String::from_utf8(claims).ok()?).ok()

@@ -196,17 +196,19 @@ impl GatewaySession {
         }
     }
 
-    /// The back end has said whether the client may connect.
+    /// The back end has said whether the client may connect; whether it has.
     pub(super) fn on_admitted(
         &mut self,
-        answer: Result<Answer, Failure>,
+        answer: &Result<Answer, Failure>,
         cx: &mut Context<'_, Self>,
-    ) {
+    ) -> bool {
         if let Stage::Http(http) = &mut self.stage
             && let Some(upgraded) = http.on_admitted(answer, &self.entry, cx)
         {
             self.stage = Stage::WebSocket(upgraded);
+            return true;
         }
+        false
     }
 
     /// The back end has said what is to be done about a message.

@@ -33,29 +33,33 @@ fn given<'de, D: Deserializer<'de>>(field: D) -> Result<Option<&'de RawValue>, D
     <&RawValue>::deserialize(field).map(Some)
 }
 
-/// The text of the Engine.IO message that says what `message` does: an event with its data; a chat text as `message` with
-/// who sent it; anything else under its type. `None` where it is no message of the protocol.
+/// The text of the Engine.IO message that says what `message` does, in the main namespace. `None` where it is no message of the protocol.
 pub fn event(message: &[u8]) -> Option<Vec<u8>> {
     let text = str::from_utf8(message).ok()?;
-    let fields: Fields<'_> = serde_json::from_str(text).ok()?;
     let mut out = vec![MESSAGE];
-    match (&*fields.kind, &fields.event, fields.data) {
-        ("message" | "broadcast", Some(event), Some(data)) if !is_reserved(event) => {
-            put(event, data.get(), &mut out);
-        }
-        ("chat", ..) => put("message", &chat(&fields), &mut out),
-        (kind, ..) => match fields.message {
-            Some(message) if !is_reserved(kind) => put(kind, message.get(), &mut out),
-            _ if !is_reserved(kind) => put(kind, text, &mut out),
-            // Nobody can hear an event of that name: it comes as a whole.
-            _ => put("message", text, &mut out),
-        },
-    }
-    Some(out)
+    put_event_of(MAIN_NAMESPACE, text, &mut out).then_some(out)
 }
 
-fn put(event: &str, data: &str, out: &mut Vec<u8>) {
-    put_event(MAIN_NAMESPACE, None, event, data, None, out);
+/// Appends the packet that says what `message` does: an event with its data; a chat text as `message` with who sent it; anything else
+/// under its type. False, and nothing, where it is no message of the protocol.
+pub fn put_event_of(namespace: &str, message: &str, out: &mut Vec<u8>) -> bool {
+    let Ok(fields) = serde_json::from_str::<Fields<'_>>(message) else {
+        return false;
+    };
+    let mut put = |event: &str, data: &str| put_event(namespace, None, event, data, None, out);
+    match (&*fields.kind, &fields.event, fields.data) {
+        ("message" | "broadcast", Some(event), Some(data)) if !is_reserved(event) => {
+            put(event, data.get());
+        }
+        ("chat", ..) => put("message", &chat(&fields)),
+        (kind, ..) => match fields.message {
+            Some(message) if !is_reserved(kind) => put(kind, message.get()),
+            _ if !is_reserved(kind) => put(kind, message),
+            // Nobody can hear an event of that name: it comes as a whole.
+            _ => put("message", message),
+        },
+    }
+    true
 }
 
 /// `{"sender":…,"content":…,"timestamp":…}`.

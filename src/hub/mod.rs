@@ -17,7 +17,7 @@ mod round;
 mod worker;
 
 pub use directory::{Audience, Directory, Kind, Listed};
-pub use event::event;
+pub use event::{event, put_event_of};
 pub use members::Member;
 pub use policy::{Overflow, RoomPolicies};
 pub use publication::{Encoding, Publication, Target};

@@ -1,11 +1,15 @@
 //! Calls of the back end that a worker waits for, and what becomes of their answers.
 
+use std::sync::Arc;
+
 use slab::Slab;
 
-use super::Behind;
+use super::following::check_user;
 use crate::backend::{Answer, Failure, Kind, Refused};
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
+use crate::gateway::socketio::{self, Emitted, Entering};
+use crate::hub;
 use crate::id::ConnKey;
 use crate::reactor::{Engine, Transport};
 
@@ -13,12 +17,19 @@ use crate::reactor::{Engine, Transport};
 #[derive(Debug)]
 pub(in crate::gateway) enum Purpose {
     /// Whether a client may connect.
-    Connect,
+    Connect {
+        /// Of its token.
+        user: Option<Arc<str>>,
+    },
     /// What is to be done about a message.
     Message {
         /// Of the message, as it was written.
         id: Option<Box<str>>,
     },
+    /// Whether a client of Socket.IO may be in a namespace.
+    Enter(Entering),
+    /// What is to be done about an event of Socket.IO.
+    Event(Emitted),
 }
 
 /// A call that is not answered yet.
@@ -44,10 +55,10 @@ impl Shard {
         data: impl serde::Serialize,
     ) -> Result<(), Refused> {
         let kind = match purpose {
-            Purpose::Connect => Kind::Connect,
-            Purpose::Message { .. } => Kind::Message,
+            Purpose::Connect { .. } | Purpose::Enter(_) => Kind::Connect,
+            Purpose::Message { .. } | Purpose::Event(_) => Kind::Message,
         };
-        let node = std::sync::Arc::clone(&self.node);
+        let node = Arc::clone(&self.node);
         let behind = node.behind().ok_or(Refused::Stopped)?;
         let data = serde_json::value::to_raw_value(&data).expect("texts, and JSON");
         let id = self.id(connection);
@@ -90,20 +101,13 @@ pub(in crate::gateway) fn settle<T: Transport>(
         purpose,
     } = call;
     match purpose {
-        Purpose::Connect => {
-            let mut answer = Some(answer);
+        Purpose::Connect { user } => {
+            let mut has_come = false;
             engine.visit(connection, |session, cx| {
-                if let Some(answer) = answer.take() {
-                    session.on_admitted(answer, cx);
-                }
+                has_come = session.on_admitted(&answer, cx);
             });
-            // It has gone meanwhile, and the back end takes it for connected.
-            if let Some(Ok(Answer::Connect(answer))) = answer {
-                let shard = engine.shard();
-                let shown = shard.node.shown(shard.id(connection));
-                if let Some(behind) = shard.node.behind() {
-                    behind.never_came(answer.user_id.as_deref(), &shown);
-                }
+            if !has_come {
+                never_came(engine.shard(), connection, user.as_deref(), &answer);
             }
             // What came behind the handshake is still to be read.
             engine.resume(connection);
@@ -113,15 +117,46 @@ pub(in crate::gateway) fn settle<T: Transport>(
                 session.on_answered(id.as_deref(), answer, cx);
             });
         }
+        Purpose::Enter(entering) => {
+            let now = engine.now();
+            let shard = engine.shard();
+            if !socketio::on_admitted(shard, connection, &entering, &answer, now) {
+                never_came(shard, connection, entering.user.as_deref(), &answer);
+            }
+        }
+        Purpose::Event(emitted) => {
+            let now = engine.now();
+            socketio::on_answered(engine.shard(), connection, &emitted, answer, now);
+        }
     }
 }
 
-impl Behind {
-    /// A client was let in, and is not here any more.
-    pub(in crate::gateway) fn never_came(&self, user: Option<&str>, connection: &str) {
-        match user {
-            Some(user) => self.left(user),
-            None => self.ended(connection),
-        }
+/// The back end has let a client in, or may have, that is not there: it has gone meanwhile, or the answer cannot be followed. To the back
+/// end it is one that has gone. `shown` is the user of its token.
+fn never_came(
+    shard: &Shard,
+    connection: ConnKey,
+    shown: Option<&str>,
+    answer: &Result<Answer, Failure>,
+) {
+    let user = match answer {
+        Ok(Answer::Connect(answer)) => match check_user(answer, shown, &shard.config) {
+            Ok(()) => answer.user_id.as_deref().or(shown),
+            // Nobody can be that user.
+            Err(_) => None,
+        },
+        Err(failure) if failure.is_in_doubt() => shown,
+        _ => return,
+    };
+    let Some(behind) = shard.node.behind() else {
+        return;
+    };
+    let Some(user) = user else {
+        return behind.ended(&shard.node.shown(shard.id(connection)));
+    };
+    // First, as the registry of nodes has to know of whoever may have gone.
+    behind.left(user);
+    if let Some(cluster) = shard.node.cluster() {
+        cluster.note(hub::Kind::User, user);
     }
 }

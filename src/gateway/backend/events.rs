@@ -21,20 +21,26 @@ pub(in crate::gateway) struct Opening<'o> {
     pub(in crate::gateway) address: String,
     pub(in crate::gateway) path: &'o str,
     /// Without a token in it.
-    pub(in crate::gateway) query: Option<String>,
-    pub(in crate::gateway) headers: serde_json::Map<String, serde_json::Value>,
+    pub(in crate::gateway) query: Option<&'o str>,
+    pub(in crate::gateway) headers: &'o serde_json::Map<String, serde_json::Value>,
     pub(in crate::gateway) subprotocols: &'o [Box<str>],
     /// Of its token.
-    pub(in crate::gateway) claims: Option<Box<RawValue>>,
+    pub(in crate::gateway) claims: Option<&'o RawValue>,
+    /// Of Socket.IO alone: where to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::gateway) namespace: Option<&'o str>,
+    /// Of Socket.IO alone: what it shows, an object; without a token that is believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::gateway) auth: Option<&'o RawValue>,
 }
 
-impl<'o> Opening<'o> {
+impl Asked {
     /// What the request of a handshake says besides.
     pub(in crate::gateway) fn of(
-        request: &'o RequestHead<'_>,
+        request: &RequestHead<'_>,
         config: &GatewayConfig,
         behind: &Behind,
-    ) -> Asked {
+    ) -> Self {
         let headers = behind.headers().iter().filter_map(|name| {
             let values: Vec<_> = request.headers(name).collect();
             let text = |value: &&[u8]| String::from_utf8_lossy(value).into_owned();
@@ -42,7 +48,7 @@ impl<'o> Opening<'o> {
             (!values.is_empty()).then(|| (name.clone(), values.join(", ").into()))
         });
         let has_tokens = config.tokens.is_some();
-        Asked {
+        Self {
             headers: headers.collect(),
             query: request
                 .query()
@@ -80,6 +86,9 @@ pub(in crate::gateway) struct Said<'s> {
     pub(in crate::gateway) user_id: Option<&'s str>,
     /// As the back end has given it.
     pub(in crate::gateway) metadata: Option<&'s RawValue>,
+    /// Of Socket.IO alone: where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::gateway) namespace: Option<&'s str>,
     /// As the client has written it.
     pub(in crate::gateway) message: &'s RawValue,
 }

@@ -6,6 +6,7 @@
 mod calls;
 mod departures;
 mod events;
+pub(super) mod following;
 mod leaving;
 
 use std::fmt;

@@ -1,16 +1,16 @@
 //! An opening handshake that the back end has to say something about: everything else about it has been found to be good.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::answer::Answer as HttpAnswer;
 use super::call::Pending;
 use super::upgrade::{refuse, switch};
 use super::{Outcome, RETRY_AFTER};
 use crate::backend::{Answer, ConnectAnswer, Failure};
-use crate::gateway::backend::{Asked, Behind, Opening, Purpose};
+use crate::gateway::backend::{Asked, Behind, Opening, Purpose, following};
 use crate::gateway::bearer::Bearer;
 use crate::gateway::config::GatewayConfig;
-use crate::gateway::name::check_name;
 use crate::gateway::session::{Entry, GatewaySession};
 use crate::gateway::websocket::{Memory, Opened, WebSocketStage};
 use crate::http::head::RequestHead;
@@ -44,23 +44,25 @@ pub(super) fn ask(
         .map(Box::from)
         .collect();
     let shown = cx.shard.node.shown(cx.shard.id(cx.key));
-    let Asked {
-        headers,
-        query,
-        claims,
-    } = Opening::of(request, &cx.shard.config, behind);
+    let asked = Asked::of(request, &cx.shard.config, behind);
     let opening = Opening {
         event: "connect",
         connection_id: &shown,
         user_id: bearer.as_ref().map(|bearer| &*bearer.grant().user),
         address: entry.client.ip.to_string(),
         path: request.path(),
-        query,
-        headers,
+        query: asked.query.as_deref(),
+        headers: &asked.headers,
         subprotocols: &offered,
-        claims,
+        claims: asked.claims.as_deref(),
+        namespace: None,
+        auth: None,
     };
-    if let Err(refused) = cx.shard.call(cx.key, Purpose::Connect, &opening) {
+    let shown_user = bearer
+        .as_ref()
+        .map(|bearer| Arc::clone(&bearer.grant().user));
+    let purpose = Purpose::Connect { user: shown_user };
+    if let Err(refused) = cx.shard.call(cx.key, purpose, &opening) {
         log::debug!("{shown} refused: {refused}");
         return refuse(away(), cx);
     }
@@ -81,7 +83,7 @@ impl Connecting {
     /// The back end has answered, or will not.
     pub(super) fn admit(
         mut self,
-        answer: Result<Answer, Failure>,
+        answer: &Result<Answer, Failure>,
         entry: &Entry,
         cx: &mut Context<'_, GatewaySession>,
     ) -> Result<WebSocketStage, Outcome> {
@@ -91,25 +93,22 @@ impl Connecting {
             Ok(_) => return Err(refuse(away(), cx)),
             Err(Failure::Declined { status, sentence }) => {
                 log::debug!("{id} refused by the back end with {status}");
-                let sentence = match &*sentence {
+                let sentence = match &**sentence {
                     "" => Cow::Borrowed("The service behind this server refuses the connection.\n"),
                     sentence => Cow::Owned(format!("{sentence}\n")),
                 };
-                return Err(refuse(HttpAnswer::refusal(status, &sentence), cx));
+                return Err(refuse(HttpAnswer::refusal(*status, &sentence), cx));
             }
             Err(failure) => {
                 log::warn!("{id} refused, since nobody says that it may connect: {failure}");
                 return Err(refuse(away(), cx));
             }
         };
-        if let Err(problem) = self.agree(&answer, &cx.shard.config) {
+        if let Err(problem) = self.agree(answer, &cx.shard.config) {
             log::warn!("{id} refused: the answer of the back end is no good: {problem}");
             return Err(refuse(away(), cx));
         }
         if cx.shard.node.is_draining() {
-            if let Some(behind) = cx.shard.node.behind() {
-                behind.never_came(answer.user_id.as_deref(), &cx.shard.node.shown(id));
-            }
             let refusal = HttpAnswer::refusal(503, "The server is going away.\n");
             return Err(refuse(refusal.with_headers(&[RETRY_AFTER]), cx));
         }
@@ -117,7 +116,7 @@ impl Connecting {
             bearer: self.bearer.take(),
             user: answer.user_id.as_deref(),
             memory: Some(Box::new(Memory {
-                metadata: answer.metadata,
+                metadata: answer.metadata.clone(),
             })),
         };
         let mut websocket = switch(&self.accepted, self.route, opened, entry, cx);
@@ -127,23 +126,8 @@ impl Connecting {
 
     /// Holds the answer against the request and the settings.
     fn agree(&mut self, answer: &ConnectAnswer, config: &GatewayConfig) -> Result<(), String> {
-        let told = |field: &'static str| {
-            move |problem: crate::gateway::name::NameProblem| problem.told(field)
-        };
-        if let Some(user) = &answer.user_id {
-            check_name(user, config.name_chars_max).map_err(told("userId"))?;
-            let bearer = self.bearer.as_ref();
-            if bearer.is_some_and(|bearer| *bearer.grant().user != **user) {
-                return Err("the token of the client names another user".to_owned());
-            }
-        }
-        for room in &answer.rooms {
-            check_name(room, config.name_chars_max).map_err(told("rooms"))?;
-        }
-        let rooms_max = config.rooms_per_connection_max;
-        if answer.rooms.len() > rooms_max {
-            return Err(format!("a connection may be in {rooms_max} rooms at most"));
-        }
+        let shown = self.bearer.as_ref().map(|bearer| &*bearer.grant().user);
+        following::check_connect(answer, shown, config)?;
         if let Some(subprotocol) = &answer.subprotocol {
             if !self
                 .offered

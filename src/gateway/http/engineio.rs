@@ -12,7 +12,9 @@ use crate::gateway::config::EndpointKind;
 use crate::gateway::metrics::Asked;
 use crate::gateway::session::{Entry, GatewaySession};
 use crate::gateway::shard::Shard;
-use crate::gateway::socketio::{Full, Opening, Place, PostState, Session, route as route_name};
+use crate::gateway::socketio::{
+    Backing, Full, Opening, Place, PostState, Session, route as route_name,
+};
 use crate::gateway::websocket::WebSocketStage;
 use crate::http::body::{BodyDecoder, BodyFraming};
 use crate::http::head::RequestHead;
@@ -159,6 +161,7 @@ fn open(
         kind,
         client,
         bearer,
+        backing: Backing::of(request, kind, cx.shard),
         route: route.and_then(route_name),
     };
     if !is_upgrade {

@@ -167,7 +167,7 @@ impl HttpStage {
     /// The back end has said whether the client may connect; the stage that follows where it may.
     pub(super) fn on_admitted(
         &mut self,
-        answer: Result<crate::backend::Answer, crate::backend::Failure>,
+        answer: &Result<crate::backend::Answer, crate::backend::Failure>,
         entry: &Entry,
         cx: &mut Context<'_, GatewaySession>,
     ) -> Option<WebSocketStage> {

@@ -22,8 +22,8 @@ use crate::timestamp;
 use message::Object;
 pub(super) use message::write_refusal;
 pub(super) use refusal::Refusal;
-pub(super) use request::parse_event;
 use request::{Id, Request};
+pub(super) use request::{is_own_event, parse_event};
 
 /// Groups by kind and name.
 type Luggage = Vec<(Kind, Arc<str>)>;
@@ -162,9 +162,13 @@ impl JsonEndpoint {
         write_refusal(refusal, id, reply);
     }
 
-    /// Tells that a message was followed.
-    pub(super) fn confirm(id: Id<'_>, reply: &mut Vec<u8>) {
-        Object::new(reply, "ack").id(id).end();
+    /// Tells that a message was followed, and what the back end says about it, which is JSON.
+    pub(super) fn confirm(id: Id<'_>, data: Option<&str>, reply: &mut Vec<u8>) {
+        let ack = Object::new(reply, "ack").id(id);
+        match data {
+            Some(data) => ack.json("data", data).end(),
+            None => ack.end(),
+        }
     }
 
     /// The connection goes to another worker, and takes its groups along.

@@ -42,7 +42,7 @@ pub(in crate::gateway) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn json(error: &serde_json::Error) -> Self {
+    pub(in crate::gateway) fn json(error: &serde_json::Error) -> Self {
         Self::Json(error.line(), error.column())
     }
 

@@ -154,6 +154,12 @@ pub(in crate::gateway) fn parse_event<'m>(
     request(kind, &fields, name_chars_max)
 }
 
+/// Whether an event of that name is one of the gateway's own.
+pub(in crate::gateway) fn is_own_event(kind: &str) -> bool {
+    let bare = request(kind, &Fields::default(), 0);
+    kind == "send_message" || !matches!(bare, Err(Refusal::UnknownType))
+}
+
 fn id<'m>(fields: &Fields<'m>) -> Result<Id<'m>, Refusal> {
     let Some(id) = fields.id.map(RawValue::get) else {
         return Ok(None);

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::behind;
 use super::messages::Outbox;
 use super::session::{Session, Upper};
 use super::sessions::with;
@@ -20,15 +21,29 @@ struct Auth {
 }
 
 /// Why a client is not let in: a code for programs, a sentence for people.
-struct Refused {
+pub(super) struct Refused {
     code: Option<&'static str>,
+    /// Where the back end is why: its own, or what stands for its silence.
+    status: Option<u16>,
     sentence: String,
+}
+
+impl Refused {
+    /// What the back end says, or says not, and the status that a handshake would be refused with.
+    pub(super) fn by_back_end(refusal: &Refusal, status: u16) -> Self {
+        Self {
+            code: Some(refusal.code()),
+            status: Some(status),
+            sentence: refusal.to_string(),
+        }
+    }
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         Self {
             code: Some(refusal.code()),
+            status: None,
             sentence: refusal.to_string(),
         }
     }
@@ -44,7 +59,30 @@ pub(super) fn on_connect(
     auth: Option<&str>,
     out: &mut Outbox,
 ) {
-    let entered = enter(session, key, shard, now, namespace, auth);
+    let shown = auth.unwrap_or("{}");
+    let entered = match judge(session, shard, now, namespace, auth) {
+        Ok(()) if session.backing.is_some() => {
+            match behind::ask_whether_in(session, key, shard, namespace, auth) {
+                Ok(()) => return,
+                refused => refused,
+            }
+        }
+        Ok(()) if namespace == MAIN_NAMESPACE => become_member(session, key, shard, now, None),
+        judged => judged,
+    };
+    conclude(session, key, shard, namespace, shown, entered, out);
+}
+
+/// Tells the client whether it is in.
+pub(super) fn conclude(
+    session: &mut Session,
+    key: ConnKey,
+    shard: &mut Shard,
+    namespace: &str,
+    shown: &str,
+    entered: Result<(), Refused>,
+    out: &mut Outbox,
+) {
     let name = session.socket_name(namespace, key, shard);
     let (Some(name), Upper::Sockets(sockets)) = (name, &mut session.upper) else {
         return;
@@ -56,11 +94,16 @@ pub(super) fn on_connect(
             });
             log::debug!("{} is in namespace {namespace:?}", shard.id(key));
             if shard.config.socketio.is_conformance {
-                session.greet_later(namespace, auth.unwrap_or("{}"), shard.moment());
+                session.greet_later(namespace, shown, shard.moment());
             }
         }
-        Err(Refused { code, sentence }) => {
-            let data = code.map(|code| format!("{{\"code\":\"{code}\"}}"));
+        Err(Refused {
+            code,
+            status,
+            sentence,
+        }) => {
+            let status = status.map_or_else(String::new, |status| format!(",\"status\":{status}"));
+            let data = code.map(|code| format!("{{\"code\":\"{code}\"{status}}}"));
             out.text(|to| {
                 sockets.refuse(namespace, &sentence, data.as_deref(), to);
             });
@@ -68,10 +111,9 @@ pub(super) fn on_connect(
     }
 }
 
-/// Judges who asks, and makes a member of the main namespace of it.
-fn enter(
+/// Judges who asks.
+fn judge(
     session: &mut Session,
-    key: ConnKey,
     shard: &mut Shard,
     now: Tick,
     namespace: &str,
@@ -84,6 +126,7 @@ fn enter(
         return Err(Refused {
             // As other servers say it.
             code: None,
+            status: None,
             sentence: "Invalid namespace".to_owned(),
         });
     }
@@ -100,24 +143,25 @@ fn enter(
         } else if session.bearer.is_none() && config.is_auth_required {
             return Err(Refused {
                 code: Some(Refusal::NotAuthenticated.code()),
+                status: None,
                 sentence: Unauthorized::Missing.sentence().to_owned(),
             });
         }
     }
-    if namespace == MAIN_NAMESPACE {
-        become_member(session, key, shard, now)?;
-    }
     Ok(())
 }
 
-/// Enters the hub: from now on what is for everyone, for the user and for rooms reaches the session.
-fn become_member(
+/// Enters the hub: from now on what is for everyone, for the user and for rooms reaches the session. Its user is that of its token, or
+/// else `named`.
+pub(super) fn become_member(
     session: &mut Session,
     key: ConnKey,
     shard: &mut Shard,
     now: Tick,
+    named: Option<&str>,
 ) -> Result<(), Refused> {
-    let user = session.bearer.as_ref().map(|bearer| &*bearer.grant().user);
+    let granted = session.bearer.as_ref().map(|bearer| &*bearer.grant().user);
+    let user = granted.or(named);
     let (json, is_allowed) = JsonEndpoint::open(key, Encoding::SocketIo, user, shard);
     if !is_allowed {
         shard.hub.remove(json.peer());
@@ -134,10 +178,11 @@ fn become_member(
 
 /// The client has left a namespace.
 pub(super) fn on_disconnect(session: &mut Session, shard: &mut Shard, namespace: &str) {
-    if namespace == MAIN_NAMESPACE
-        && let Some(json) = session.json.take()
-    {
-        shard.hub.remove(json.peer());
+    if namespace == MAIN_NAMESPACE {
+        behind::forget(session, shard);
+        if let Some(json) = session.json.take() {
+            shard.hub.remove(json.peer());
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::session::{Session, Upper};
-use super::{connect, neighbours, reply};
+use super::{behind, connect, neighbours, reply};
 use crate::gateway::shard::Shard;
 use crate::id::ConnKey;
 use crate::reactor::Tick;
@@ -74,6 +74,9 @@ pub(super) fn on_message(
     message: &Message<'_>,
     out: &mut Outbox,
 ) {
+    if behind::holds(session, key, shard, message) {
+        return;
+    }
     let sockets = match &mut session.upper {
         Upper::Sockets(sockets) => sockets,
         Upper::Echo => {

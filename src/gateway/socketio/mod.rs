@@ -8,6 +8,7 @@
 //! Nothing here writes to a connection within another one's turn: what a session wants done is noted, and done at the end of
 //! the turn by [`pump()`].
 
+mod behind;
 mod conformance;
 mod connect;
 mod deliver;
@@ -20,6 +21,7 @@ mod session;
 mod sessions;
 mod sid;
 
+pub(super) use behind::{Backing, Emitted, Entering, on_admitted, on_answered};
 pub(super) use deliver::{deliver, deliver_lossy, frame_of};
 pub(super) use messages::Outbox;
 pub(super) use neighbours::{Errand, Questions, run};

@@ -110,7 +110,7 @@ fn act<T: Transport>(engine: &mut Engine<GatewaySession, T>, key: ConnKey, outpu
                     shard.socketio.part(session.secret, at);
                 }
                 log::info!("{id} closed: address={client} transport={transport} {end}");
-                session.bury(shard);
+                session.bury(key, shard);
             }
         }
     }
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Sends a client away for good, behind what is in `out`.
-    fn dismiss(&mut self, shard: &mut Shard, mut out: Outbox) {
+    pub(super) fn dismiss(&mut self, shard: &mut Shard, mut out: Outbox) {
         connect::put_out(self, shard, &mut out);
         self.send(&mut out, shard);
         out.give_back(shard);

@@ -1,8 +1,8 @@
 //! Events of clients, and what is answered: what the gateway protocol does, by the same names, and `send_message`.
 
-use super::conformance;
 use super::messages::Outbox;
 use super::session::Session;
+use super::{behind, conformance};
 use crate::gateway::ask::Gathered;
 use crate::gateway::json::{JsonEndpoint, Refusal, Surroundings, parse_event, write_refusal};
 use crate::gateway::shard::Shard;
@@ -30,6 +30,9 @@ pub(super) fn on_event(
     if shard.config.socketio.is_conformance && conformance::answer(namespace, event, assembled, out)
     {
         return;
+    }
+    if assembled.is_none() && behind::is_foreign(event, shard) {
+        return behind::ask_about_event(session, key, shard, namespace, event, out);
     }
     // What is asked for is known to the gateway by an id. This one says where the answer goes.
     let id = event.id.map(|id| format!("{id}{namespace}"));

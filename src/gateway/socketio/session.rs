@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
+use super::behind::{self, Backing};
 use super::conformance::Greetings;
 use super::messages::{Outbox, on_message};
 use super::sessions::with;
@@ -59,6 +60,8 @@ pub(in crate::gateway) struct Session {
     pub(super) has_last_poll: bool,
     /// The connections of its WebSockets.
     pub(super) carriers: SmallVec<[(WebSocketId, ConnKey); 1]>,
+    /// What it has to do with the back end.
+    pub(super) backing: Option<Box<Backing>>,
     /// What it is to be told of itself, for the conformance suite.
     pub(super) greetings: Option<Box<Greetings>>,
     /// What its POSTs may bring, where that is limited.
@@ -82,6 +85,7 @@ pub(in crate::gateway) struct Opening<'o> {
     pub(in crate::gateway) kind: EndpointKind,
     pub(in crate::gateway) client: ClientAddress,
     pub(in crate::gateway) bearer: Option<Box<Bearer>>,
+    pub(in crate::gateway) backing: Option<Box<Backing>>,
     /// What a proxy has chosen this node by.
     pub(in crate::gateway) route: Option<&'o str>,
 }
@@ -147,6 +151,7 @@ impl Session {
             poll: None,
             has_last_poll: false,
             carriers: SmallVec::new(),
+            backing: opening.backing,
             greetings: None,
             meter: None,
             timer: None,
@@ -403,7 +408,8 @@ impl Session {
     }
 
     /// It is over, and nobody knows it any more.
-    pub(super) fn bury(mut self: Box<Self>, shard: &mut Shard) {
+    pub(super) fn bury(mut self: Box<Self>, key: ConnKey, shard: &mut Shard) {
+        behind::tell_end(&mut self, key, shard);
         if let Some(json) = self.json.take() {
             shard.hub.remove(json.peer());
         }

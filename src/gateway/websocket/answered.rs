@@ -4,10 +4,9 @@ use serde_json::value::RawValue;
 
 use super::WebSocketStage;
 use super::endpoint::Endpoint;
-use crate::backend::{Answer, Failure, MessageAnswer, Publish, Refused};
-use crate::gateway::backend::{Purpose, Said};
-use crate::gateway::json::{JsonEndpoint, Refusal};
-use crate::gateway::name::check_name;
+use crate::backend::{Answer, Failure, MessageAnswer};
+use crate::gateway::backend::{Purpose, Said, following};
+use crate::gateway::json::JsonEndpoint;
 use crate::gateway::session::GatewaySession;
 use crate::hub::Kind;
 use crate::reactor::{CloseReason, Context};
@@ -22,9 +21,7 @@ impl WebSocketStage {
         cx: &mut Context<'_, GatewaySession>,
     ) {
         if let Endpoint::Json(endpoint) = &self.endpoint {
-            for room in rooms {
-                join(endpoint, room, cx);
-            }
+            following::join(endpoint, rooms, cx.key, cx.shard, cx.now);
         }
     }
 
@@ -49,6 +46,7 @@ impl WebSocketStage {
             event: "message",
             connection_id: cx.shard.node.shown(cx.shard.id(cx.key)),
             user_id: user.as_deref(),
+            namespace: None,
             metadata: self
                 .memory
                 .as_ref()
@@ -58,12 +56,9 @@ impl WebSocketStage {
         let purpose = Purpose::Message {
             id: id.map(Box::from),
         };
-        let refusal = match cx.shard.call(cx.key, purpose, &said) {
-            Ok(()) => return,
-            Err(Refused::Full | Refused::KeyFull) => Refusal::Busy,
-            Err(Refused::Away | Refused::Stopped) => Refusal::Away,
-        };
-        JsonEndpoint::refuse(&refusal, id, reply);
+        if let Err(refused) = cx.shard.call(cx.key, purpose, &said) {
+            JsonEndpoint::refuse(&refused.into(), id, reply);
+        }
     }
 
     /// The back end has said what is to be done about a message, or nothing that is any good.
@@ -76,27 +71,14 @@ impl WebSocketStage {
         let Endpoint::Json(_) = &self.endpoint else {
             return;
         };
-        let refusal = match answer {
-            Ok(Answer::Message(answer)) => {
-                let problem = check(&answer, cx.shard.config.name_chars_max).err();
-                let Some(problem) = problem else {
-                    return self.follow(&answer, id, cx);
-                };
-                log::warn!("the answer of the back end is no good: {problem}");
-                Refusal::Failed
+        match following::judge(answer, &cx.shard.config) {
+            Ok(answer) => self.follow(&answer, id, cx),
+            Err(refusal) => {
+                let mut reply = cx.shard.take_reply();
+                JsonEndpoint::refuse(&refusal, id, &mut reply);
+                self.reply(reply, cx);
             }
-            Ok(_) => Refusal::Failed,
-            Err(Failure::Declined { sentence, .. }) => Refusal::Declined(sentence),
-            Err(Failure::Away | Failure::Stopped | Failure::Unreachable(_)) => Refusal::Away,
-            Err(Failure::Dropped | Failure::Expired) => Refusal::Busy,
-            Err(failure) => {
-                log::debug!("{}: {failure}", cx.shard.id(cx.key));
-                Refusal::Failed
-            }
-        };
-        let mut reply = cx.shard.take_reply();
-        JsonEndpoint::refuse(&refusal, id, &mut reply);
-        self.reply(reply, cx);
+        }
     }
 
     /// Does what the back end wants done, in its order.
@@ -110,45 +92,19 @@ impl WebSocketStage {
             return;
         };
         let peer = endpoint.peer();
-        for room in &answer.join {
-            join(endpoint, room, cx);
-        }
-        for room in &answer.leave {
-            cx.shard.hub.leave(peer, Kind::Room, room);
-        }
+        following::join(endpoint, &answer.join, cx.key, cx.shard, cx.now);
+        following::leave(peer, &answer.leave, cx.shard);
         for message in &answer.send {
             cx.shard.meters.messages_sent.add(1);
             let (codec, text) = (&mut cx.shard.codec, message.get().as_bytes());
             self.protocol
                 .send_message(MessageKind::Text, text, codec, cx.out.cork());
         }
-        for Publish {
-            room,
-            event,
-            data,
-            echo,
-        } in &answer.publish
-        {
-            let except = (!echo).then_some(peer);
-            let data = data.as_ref().map_or("null", |data| data.get());
-            cx.shard.publish_object(
-                Kind::Room,
-                room,
-                except,
-                cx.now,
-                "message",
-                None,
-                |object| {
-                    object
-                        .text("room", room)
-                        .text("event", event)
-                        .json("data", data)
-                },
-            );
-        }
+        following::publish(&answer.publish, Some(peer), cx.shard, cx.now);
         if id.is_some() {
             let mut reply = cx.shard.take_reply();
-            JsonEndpoint::confirm(id, &mut reply);
+            let data = answer.ack.as_ref().map(|ack| ack.get());
+            JsonEndpoint::confirm(id, data, &mut reply);
             self.reply(reply, cx);
         }
         if let Some(close) = &answer.close {
@@ -175,26 +131,4 @@ impl WebSocketStage {
             behind.ended(&cx.shard.node.shown(cx.shard.id(cx.key)));
         }
     }
-}
-
-fn join(endpoint: &JsonEndpoint, room: &str, cx: &mut Context<'_, GatewaySession>) {
-    if let Err(refusal) = endpoint.join(room, cx.shard) {
-        let id = cx.shard.id(cx.key);
-        log::warn!(room = room; "{id} is not where the back end wants it: {refusal}");
-        if let Some(limit) = refusal.limit() {
-            cx.shard.node.tally.reached(limit, 1, cx.now, &id);
-        }
-    }
-}
-
-/// Whether all names in an answer are ones.
-fn check(answer: &MessageAnswer, chars_max: usize) -> Result<(), String> {
-    let published = answer.publish.iter();
-    let rooms = published.clone().map(|publish| ("room", &publish.room));
-    let events = published.map(|publish| ("event", &publish.event));
-    let named = answer.join.iter().map(|room| ("join", room));
-    let mut names = rooms.chain(events).chain(named);
-    names.try_for_each(|(field, name)| {
-        check_name(name, chars_max).map_err(|problem| problem.told(field))
-    })
 }

@@ -73,15 +73,16 @@ impl Entries {
 
     fn endpoints(&self) -> Result<Vec<EndpointKind>, String> {
         let kind = |name: &String| {
-            // Sessions of Engine.IO begin with a request that no handshake is, and a dashboard with the API key.
+            // A dashboard begins with the API key, and the echo of Engine.IO is there for tests.
             let mut kinds = [
                 EndpointKind::Gateway,
                 EndpointKind::Echo,
                 EndpointKind::Broadcast,
+                EndpointKind::SocketIo,
             ]
             .into_iter();
             let found = kinds.find(|kind| kind.name() == name.as_str());
-            found.ok_or_else(|| format!("\"{name}\" must be gateway, echo or broadcast"))
+            found.ok_or_else(|| format!("\"{name}\" must be gateway, echo, broadcast or socketio"))
         };
         self.list(Key::BackendEndpoints).iter().map(kind).collect()
     }

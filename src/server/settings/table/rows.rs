@@ -440,12 +440,12 @@ pub static SETTINGS: &[Setting] = &[
         "BACKEND_ENDPOINTS",
         Theme::Backend,
         Kind::List {
-            of: "`gateway`, `echo`, `broadcast`",
+            of: "`gateway`, `echo`, `broadcast`, `socketio`",
             empty: "none",
         },
     )
     .default("gateway")
-    .means("At which endpoints it is asked who may connect; messages are its own at `gateway` alone."),
+    .means("At which endpoints it is asked who may connect; messages that the gateway does not know are its own at `gateway` and `socketio`."),
     row(
         Key::BackendHeaders,
         "BACKEND_HEADERS",
