@@ -133,9 +133,73 @@ fn the_client_sees_the_no_of_the_back_end() {
             "The service behind this server does not answer.\n"
         );
     }
-    assert!(back_end.events("disconnect").is_empty());
+    // Whoever it may have let in is told of as gone; what it has answered no to is not.
+    let gone = back_end.wait_for("disconnect", 8);
+    let mut ids: Vec<_> = gone
+        .iter()
+        .map(|gone| gone.data()["connectionId"].to_string())
+        .collect();
+    let asked = back_end.events("connect").split_off(5);
+    let mut expected: Vec<_> = asked
+        .iter()
+        .map(|asked| asked.data()["connectionId"].to_string())
+        .collect();
+    ids.sort();
+    expected.sort();
+    assert_eq!(ids, expected);
     // Connections to the back end stay for a while.
     server.wait_descriptors(descriptors + 2, common::DEADLINE);
+}
+
+#[test]
+fn a_user_whose_connection_was_not_taken_in_is_told_of() {
+    let back_end = BackEnd::start(|event| {
+        if event.kind() != "connect" {
+            return nothing();
+        }
+        let rooms: Vec<_> = (0..101).map(|n| n.to_string()).collect();
+        let query = event.data()["query"].clone();
+        match query.as_str() {
+            Some("ann") => said(&json!({ "userId": "ann", "rooms": rooms })),
+            Some("bob") => said(&json!({ "userId": "bob", "subprotocol": "never.offered" })),
+            Some("eve") => {
+                thread::sleep(Duration::from_millis(400));
+                nothing()
+            }
+            _ => said(&json!({ "userId": "here" })),
+        }
+    });
+    let server = builder(&back_end)
+        .env("JWT_SECRET", "a secret of the tests")
+        .env("AUTH_REQUIRED", false)
+        .env("BACKEND_TIMEOUT", "300ms")
+        .start();
+    let _here = server.websocket("/?here");
+    // Who is there with another connection has not gone.
+    let key = EncodingKey::from_secret(b"a secret of the tests");
+    let claims = |user: &str| json!({ "sub": user, "exp": 4_000_000_000_u64 });
+    let bearer = |user: &str| {
+        let token = encode(&Header::default(), &claims(user), &key).expect("a token");
+        format!("Bearer {token}")
+    };
+    for (query, token) in [("eve", "here"), ("eve", "eve"), ("ann", ""), ("bob", "")] {
+        let bearer = bearer(token);
+        let headers = [("Authorization", bearer.as_str())];
+        let headers = if token.is_empty() { &[][..] } else { &headers };
+        assert_eq!(refused(&server, &format!("/?{query}"), headers).0, 503);
+    }
+    let gone = back_end.wait_for("disconnect", 3);
+    let mut users: Vec<_> = gone
+        .iter()
+        .map(|gone| gone.data()["userId"].clone())
+        .collect();
+    users.sort_by_key(Value::to_string);
+    assert_eq!(users, ["ann", "bob", "eve"]);
+    // It is clear what came first.
+    let asked = back_end.events("connect");
+    let last = asked.last().expect("four").header("ce-sequence");
+    let gone = gone.iter().find(|gone| gone.data()["userId"] == "bob");
+    assert!(gone.expect("bob has gone").header("ce-sequence") > last);
 }
 
 #[test]

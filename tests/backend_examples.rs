@@ -12,6 +12,7 @@ use common::example::{is_like, json as shown};
 use common::gateway::{Member, post};
 use common::peer::{Peer, with_webhooks};
 use common::server::{Server, ServerBuilder};
+use common::socketio::Socket;
 use serde_json::{Value, json};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -139,12 +140,29 @@ fn they_refuse_name_answer_and_hear_who_has_gone() {
             assert_eq!(told["message"], sentence, "{language}");
         }
 
+        let client = server.websocket("/socket.io/?name=eve&EIO=4&transport=websocket");
+        let mut eve = Socket { client };
+        assert!(eve.read().starts_with('0'));
+        eve.say("40");
+        assert!(eve.read_packet().starts_with("40{\"sid\":"), "{language}");
+        eve.say(r#"421["order",{"item":"cod"}]"#);
+        let ordered = json!({ "type": "ordered", "number": 2, "item": "cod" });
+        assert_eq!(eve.event(), ("ordered".to_owned(), ordered), "{language}");
+        assert_eq!(eve.read_packet(), "431[{}]", "{language}");
+        assert_eq!(bob.read_timeless()["data"]["by"], "eve", "{language}");
+        for unknown in [json!([]), Value::Null, json!(7)] {
+            let told = eve.ask("order", &unknown);
+            assert_eq!(told["error"]["code"], "backend-refused", "{language}");
+        }
+        drop(eve);
+        peer.wait_for("eve has gone");
+
         drop(ann);
         peer.wait_for("ann has gone");
         drop(bob);
         peer.wait_for("bob has gone");
         let gone = peer.output().text();
-        assert_eq!(gone.matches("has gone").count(), 2, "{language}: {gone}");
+        assert_eq!(gone.matches("has gone").count(), 3, "{language}: {gone}");
     }
 }
 

@@ -335,18 +335,21 @@ fn other_endpoints_ask_who_may_connect_where_the_setting_says_so() {
 }
 
 #[test]
-fn of_socket_io_it_hears_who_has_gone_and_nothing_else() {
+fn of_socket_io_it_hears_who_has_gone_also_where_it_is_not_asked() {
     let back_end = BackEnd::start(|_| nothing());
     let server = builder(&back_end.url())
+        .env("BACKEND_ENDPOINTS", "gateway")
         .env("SOCKETIO_CONFORMANCE", "on")
         .start();
     let mut ann = Socket::connected(&server);
     ann.register("ann");
+    assert_eq!(ann.ask("order", &json!(1))["error"]["code"], "unknown-type");
     drop(ann);
     let gone = back_end.wait_for("disconnect", 1);
     assert_eq!(gone[0].data()["userId"], "ann");
     assert_eq!(gone[0].data()["event"], "disconnect");
     assert!(back_end.events("connect").is_empty());
+    assert!(back_end.events("message").is_empty());
 }
 
 #[test]

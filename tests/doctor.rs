@@ -173,6 +173,9 @@ fn a_back_end_is_reached_and_told_nothing() {
     assert!(found.starts_with(&format!("{address} is reached within ")));
     assert_eq!(visit.one("back end secret").0, "warning");
     assert!(visit.about("back end URL").is_empty());
+    assert!(visit.about("back end endpoints").is_empty());
+    let aside = ("BACKEND_ENDPOINTS", "gateway");
+    let visit = with_back_end(&url, &[aside]);
     let (state, found, _) = visit.one("back end endpoints");
     assert_eq!(state, "warning");
     assert!(found.starts_with("/socket.io/ lets clients"), "{found}");
@@ -181,7 +184,7 @@ fn a_back_end_is_reached_and_told_nothing() {
         ("ROUTES", "/ = gateway"),
         ("BACKEND_EVENTS", "disconnect"),
     ] {
-        let visit = with_back_end(&url, &[setting]);
+        let visit = with_back_end(&url, &[aside, setting]);
         assert!(visit.about("back end endpoints").is_empty(), "{setting:?}");
     }
     let (mut stream, _) = listener.accept().expect("it came");

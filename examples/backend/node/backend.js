@@ -21,8 +21,10 @@ const does = {
     return [200, { userId: name, rooms: ['harbour'], metadata: { from: address } }];
   },
 
-  message({ userId, message: { type, item } }) {
-    if (type !== 'order' || typeof item !== 'string') return [400, 'Only an order with an item is understood here.'];
+  message({ userId, namespace, message }) {
+    // A client of Socket.IO says it in the first argument of its event.
+    const item = (namespace ? message.args[0] : message)?.item;
+    if (message.type !== 'order' || typeof item !== 'string') return [400, 'Only an order with an item is understood here.'];
     const order = { number: ++orders, item };
     return [
       200,

@@ -36,10 +36,12 @@ def connect(data):
 def message(data):
     global orders
     asked = data["message"]
-    if asked["type"] != "order" or not isinstance(asked.get("item"), str):
+    # A client of Socket.IO says it in the first argument of its event.
+    said = next(iter(asked["args"]), None) if "namespace" in data else asked
+    if asked["type"] != "order" or not isinstance(said, dict) or not isinstance(said.get("item"), str):
         return 400, "Only an order with an item is understood here."
     orders += 1
-    order = {"number": orders, "item": asked["item"]}
+    order = {"number": orders, "item": said["item"]}
     return 200, {
         "send": [{"type": "ordered", **order}],
         "publish": [{"room": "harbour", "event": "order", "data": {"by": data["userId"], **order}}],

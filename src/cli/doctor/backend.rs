@@ -27,14 +27,15 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
             "They have addresses, cookies and messages of users in them: use https:// in BACKEND_URL.",
         ));
     }
-    let tells_who_connects = backend.events.contains(&Kind::Connect);
+    let is_aside = backend.events.contains(&Kind::Connect)
+        && !backend.endpoints.contains(&EndpointKind::SocketIo);
     let mut routes = settings.routes.iter();
     let aside = routes.find(|route| route.endpoint == EndpointKind::SocketIo);
-    if let (Some(route), true, false) = (aside, tells_who_connects, settings.tokens.is_required) {
+    if let (Some(route), true, false) = (aside, is_aside, settings.tokens.is_required) {
         findings.push(Finding::warning(
             ENDPOINTS,
             format!("{} lets clients of Socket.IO in without asking it", route.path),
-            "Where it is to keep people out want tokens as well (JWT_SECRET), or leave the route out (ROUTES).",
+            "Have it asked about them (BACKEND_ENDPOINTS), want tokens (JWT_SECRET), or leave the route out (ROUTES).",
         ));
     }
     findings

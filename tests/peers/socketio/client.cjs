@@ -134,6 +134,21 @@ const scenarios = {
     return {};
   },
 
+  // A back end refuses who shows no name, and answers events; what is emitted before that waits in the client.
+  async backed() {
+    const nobody = open();
+    const [error] = await once(nobody, 'connect_error');
+    nobody.disconnect();
+    const socket = open('', { auth: { name: 'ann' } });
+    const heard = event(socket, 'ordered');
+    const answer = await ask(socket, 'order', { item: 'eel' }, 2);
+    await upgraded(socket);
+    assert.deepStrictEqual((await ask(socket, 'presence', 'harbour')).users, ['ann']);
+    const seen = { refused: { message: error.message, data: error.data }, answer, heard: await heard };
+    socket.disconnect();
+    return seen;
+  },
+
   async refused() {
     const socket = open();
     const [error] = await once(socket, 'connect_error');

@@ -444,7 +444,7 @@ pub static SETTINGS: &[Setting] = &[
             empty: "none",
         },
     )
-    .default("gateway")
+    .default("gateway,socketio")
     .means("At which endpoints it is asked who may connect; messages that the gateway does not know are its own at `gateway` and `socketio`."),
     row(
         Key::BackendHeaders,

@@ -72,12 +72,12 @@ fn what_cannot_be_is_refused() {
         (
             "BACKEND_ENDPOINTS",
             "dashboard",
-            "BACKEND_ENDPOINTS = \"dashboard\" (environment): \"dashboard\" must be gateway, echo or broadcast",
+            "BACKEND_ENDPOINTS = \"dashboard\" (environment): \"dashboard\" must be gateway, echo, broadcast or socketio",
         ),
         (
             "BACKEND_ENDPOINTS",
-            "gateway,socketio",
-            "BACKEND_ENDPOINTS = \"gateway,socketio\" (environment): \"socketio\" must be gateway, echo or broadcast",
+            "gateway,engineio-echo",
+            "BACKEND_ENDPOINTS = \"gateway,engineio-echo\" (environment): \"engineio-echo\" must be gateway, echo, broadcast or socketio",
         ),
         (
             "BACKEND_HEADERS",
