@@ -116,7 +116,9 @@ pub(super) fn ask_of_departures<T: Transport>(
 fn heard_of(shard: &Shard, users: &[Departure], gathered: &Gathered) {
     if let Some(behind) = shard.node.behind() {
         let is_elsewhere = |user: &str| gathered.users.contains_key(user);
-        let is_whole = gathered.unanswered == 0 && !gathered.is_unsent;
+        // One that has died may still be counted among those who listen, for as long as its connection to Redis seems to stand.
+        let is_heard = gathered.unanswered == 0 || shard.node.has_heard_all(&gathered.answered);
+        let is_whole = is_heard && !gathered.is_unsent;
         behind.heard_of(&shard.node, users, &is_elsewhere, is_whole);
     }
 }

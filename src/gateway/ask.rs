@@ -107,6 +107,9 @@ pub struct Gathered {
     /// Nodes that got a message or a question and did not answer.
     #[serde(skip)]
     pub(super) unanswered: u32,
+    /// The numbers of other nodes that have answered a question.
+    #[serde(skip)]
+    pub(super) answered: Vec<u64>,
     /// Whether it may not have reached other nodes at all.
     #[serde(skip)]
     pub(super) is_unsent: bool,
@@ -131,6 +134,7 @@ impl Gathered {
             self.count(index, delivered);
         }
         self.unanswered += part.unanswered;
+        self.answered.extend(part.answered);
         self.is_unsent |= part.is_unsent;
     }
 

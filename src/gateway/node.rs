@@ -75,6 +75,11 @@ pub struct Node {
     pub(super) dashboards: Dashboards,
 }
 
+/// What the node of that number is called among others.
+fn node_name(number: u64) -> String {
+    format!("{number:016x}")
+}
+
 impl Node {
     /// A node of `workers` workers.
     pub fn new(workers: usize, admission: Admission) -> Self {
@@ -90,7 +95,7 @@ impl Node {
             polling: AtomicU32::new(0),
             session_names: Names::default(),
             number,
-            name: format!("{number:016x}"),
+            name: node_name(number),
             cluster: OnceLock::new(),
             behind: OnceLock::new(),
             neighbours: OnceLock::new(),
@@ -205,15 +210,27 @@ impl Node {
         self.behind.get()
     }
 
+    /// The names of the other nodes that are alive, as far as is known.
+    fn company(&self) -> impl Iterator<Item = String> {
+        let registered = self.cluster().map_or_else(Vec::new, Cluster::nodes);
+        let others = registered.into_iter().filter(|other| {
+            let is_alive = other.alive_at.is_some_and(|at| at.elapsed() < NODE_EXPIRY);
+            is_alive && other.node != self.name
+        });
+        others.map(|other| other.node)
+    }
+
     /// Whether another node is alive, as far as is known.
     pub(super) fn has_company(&self) -> bool {
-        self.cluster().is_some_and(|cluster| {
-            let mut nodes = cluster.nodes().into_iter();
-            nodes.any(|other| {
-                let is_alive = other.alive_at.is_some_and(|at| at.elapsed() < NODE_EXPIRY);
-                is_alive && other.node != self.name
-            })
-        })
+        self.company().next().is_some()
+    }
+
+    /// Whether these numbers of nodes that have answered are all others that are alive. Who is not registered does not know.
+    pub(super) fn has_heard_all(&self, numbers: &[u64]) -> bool {
+        let cluster = self.cluster();
+        let is_registered = cluster.is_some_and(|cluster| cluster.health().is_registered);
+        let is_among = |name: &str| numbers.iter().any(|number| node_name(*number) == name);
+        is_registered && self.company().all(|name| is_among(&name))
     }
 
     /// The other nodes, where there may be some.

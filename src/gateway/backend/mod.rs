@@ -24,6 +24,7 @@ use super::session::Mail;
 use crate::backend::{
     Answer, Backend, Cause, DeliveryId, Event, Failure, Health, Inbox, Kind, Latency, Refused,
 };
+use crate::limits::NODE_BEAT_INTERVAL;
 use crate::timestamp;
 pub(super) use calls::{Calls, Purpose, settle};
 pub(super) use departures::Departure;
@@ -238,10 +239,23 @@ impl Behind {
         self.leaving.names()
     }
 
-    /// The user has no connection at this node any more, or had none at one that has died.
+    /// The user has no connection at this node any more.
     pub(super) fn left(&self, user: &str) {
+        self.leave_after(user, self.policy.debounce);
+    }
+
+    /// The user had connections at a node that is dead. It has been so for up to a beat, which counts: the back end hears of it no later
+    /// than the delay after the node's expiry.
+    pub(super) fn died(&self, user: &str) {
+        self.leave_after(
+            user,
+            self.policy.debounce.saturating_sub(NODE_BEAT_INTERVAL),
+        );
+    }
+
+    fn leave_after(&self, user: &str, delay: Duration) {
         if self.tells(Kind::Disconnect) {
-            let due = Instant::now() + self.policy.debounce;
+            let due = Instant::now() + delay;
             self.leaving.note(user, self.next_number(), due);
         }
     }

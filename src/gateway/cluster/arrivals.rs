@@ -170,8 +170,11 @@ impl Inbox for Arrivals {
                 ask_here(&node, origin, ticket, text);
                 None
             }
-            Content::Reply { text } => match serde_json::from_slice(text) {
-                Ok(part) => self.tickets.reply(ticket, part),
+            Content::Reply { text } => match serde_json::from_slice::<Gathered>(text) {
+                Ok(mut part) => {
+                    part.answered = vec![origin];
+                    self.tickets.reply(ticket, part)
+                }
                 Err(error) => {
                     log::debug!("a reply of another node means nothing here: {error}");
                     None
@@ -260,7 +263,7 @@ impl Inbox for Arrivals {
                 list.name()
             );
             if let (List::Users, Some(behind)) = (list, behind) {
-                behind.left(name);
+                behind.died(name);
                 // Held here before it is off the list of the dead one.
                 if let Some(cluster) = here.as_ref().and_then(|here| here.cluster()) {
                     cluster.note(Kind::User, name);
