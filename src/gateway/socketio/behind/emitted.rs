@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::backend::{Answer, Failure, MessageAnswer};
 use crate::gateway::backend::{Purpose, Said, following};
 use crate::gateway::config::EndpointKind;
-use crate::gateway::json::{Refusal, is_own_event, write_refusal};
+use crate::gateway::json::{JsonEndpoint, Refusal, is_own_event, write_refusal};
 use crate::gateway::shard::Shard;
 use crate::gateway::socketio::messages::Outbox;
 use crate::gateway::socketio::session::Session;
@@ -153,7 +153,7 @@ impl Session {
                 }
             });
         }
-        let own = self.json.as_ref().map(|json| json.peer());
+        let own = self.json.as_ref().map(JsonEndpoint::peer);
         following::publish(&answer.publish, own, shard, now);
         if let Some(id) = id {
             let args = answer.ack.as_ref().map_or("{}", |ack| ack.get());

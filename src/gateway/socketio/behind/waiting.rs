@@ -136,11 +136,11 @@ mod tests {
     }
 
     fn texts(held: &[Held]) -> Vec<&str> {
-        let text = |held| match held {
-            &Held::Text(ref text) => &**text,
+        let all = held.iter().map(|held| match held {
+            Held::Text(text) => &**text,
             Held::Binary(_) => "binary",
-        };
-        held.iter().map(text).collect()
+        });
+        all.collect()
     }
 
     #[test]
