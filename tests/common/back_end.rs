@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
@@ -60,6 +61,21 @@ pub(crate) fn nothing() -> Answer {
 /// Says something in JSON.
 pub(crate) fn json(value: &Value) -> Answer {
     (200, "application/json", value.to_string())
+}
+
+/// Opens once for each event that waits before it.
+pub(crate) struct Gate(Mutex<Receiver<()>>);
+
+impl Gate {
+    pub(crate) fn new() -> (Sender<()>, Arc<Self>) {
+        let (key, lock) = channel();
+        (key, Arc::new(Self(Mutex::new(lock))))
+    }
+
+    pub(crate) fn wait(&self) {
+        let lock = self.0.lock().expect("nobody panics with it");
+        lock.recv_timeout(DEADLINE).expect("it is opened");
+    }
 }
 
 #[derive(Default)]
