@@ -72,8 +72,12 @@ fn the_dashboard_shows_all_nodes_and_that_redis_is_away() {
 
 #[test]
 fn the_pictures_are_there_and_small() {
-    for page in ["demo", "dashboard"] {
-        for kind in ["light", "dark", "phone"] {
+    for (page, kinds) in [
+        ("demo", &["light", "dark", "phone"][..]),
+        ("dashboard", &["light", "dark", "phone"]),
+        ("dashboard-backend", &["light", "dark"]),
+    ] {
+        for kind in kinds {
             let path = documents().join(format!("{page}-{kind}.png"));
             let picture =
                 fs::metadata(&path).unwrap_or_else(|error| panic!("{error}: {}", path.display()));

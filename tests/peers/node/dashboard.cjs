@@ -6,7 +6,7 @@ const assert = require('node:assert');
 const { once } = require('node:events');
 const WebSocket = require('ws');
 const { withChromium, run } = require('./chromium.cjs');
-const { guard, open, accessible, fits, skips, pictures } = require('./pages.cjs');
+const { guard, open, accessible, fits, skips, lightAndDark, pictures } = require('./pages.cjs');
 
 const [origin, key, keyless] = process.argv.slice(2);
 const EVIL = '<img src=x onerror="document.title=1">';
@@ -176,6 +176,7 @@ async function noise() {
     for (let one = 0; one < lively; one += 1) {
       const { client, room } = clients[(turn * 5 + one) % clients.length];
       client.say({ type: 'publish', room, event: 'tide', data: { level: 3.2, turn } });
+      if (one === 0) client.say({ type: 'order', item: 'eel' });
     }
     await new Promise((resolve) => setTimeout(resolve, 60 + 30 * Math.sin(turn / 31)));
   }
@@ -210,6 +211,8 @@ run(
           document.activeElement.blur();
           scrollTo(0, 0);
         });
+        await lightAndDark(page, 'dashboard-backend', page.locator('#backend'));
+        await page.evaluate(() => scrollTo(0, 0));
         await pictures(page, 'dashboard', () => page.evaluate(() => scrollTo(0, 0)));
         for (const { client } of clients) client.socket.terminate();
       }

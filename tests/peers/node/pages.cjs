@@ -84,24 +84,29 @@ async function themes(page) {
   assert.strictEqual(await paper(), light);
 }
 
-// Writes docs/NAME.png where the test was asked for pictures.
-async function picture(page, name, options = {}) {
-  if (!process.env.PICTURES) return;
+// Writes docs/NAME.png, of a page or of a part of it.
+async function picture(page, name, part = page) {
   await page.bringToFront();
-  await page.screenshot({ path: path.join(process.env.PICTURES, `${name}.png`), ...options });
+  await part.screenshot({ path: path.join(process.env.PICTURES, `${name}.png`) });
 }
 
-// Three pictures of a page: light, dark, and on a phone.
-async function pictures(page, name, phone) {
+// Two pictures of a page, or of a part of it, light and dark, where the test was asked for pictures.
+async function lightAndDark(page, name, part) {
   if (!process.env.PICTURES) return;
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
-    await picture(page, `${name}-${colorScheme}`);
+    await picture(page, `${name}-${colorScheme}`, part);
   }
   await page.emulateMedia({ colorScheme: 'light' });
+}
+
+// Those and one on a phone.
+async function pictures(page, name, phone) {
+  if (!process.env.PICTURES) return;
+  await lightAndDark(page, name);
   await page.setViewportSize({ width: 360, height: 780 });
   await phone?.();
   await picture(page, `${name}-phone`);
 }
 
-module.exports = { guard, open, accessible, fits, skips, themes, pictures };
+module.exports = { guard, open, accessible, fits, skips, themes, lightAndDark, pictures };
