@@ -305,3 +305,28 @@ fn the_api_sends_away_who_waits() {
         false
     );
 }
+
+#[test]
+fn one_connection_too_many_of_a_user_tells_nobody_that_the_user_has_gone() {
+    let back_end = BackEnd::start(|event| match event.kind() {
+        "connect" => {
+            let name = event.data()["query"].as_str().map(str::to_owned);
+            let name = name.filter(|query| !query.starts_with("EIO"));
+            said(&json!({ "userId": name.unwrap_or_else(|| "ann".to_owned()) }))
+        }
+        _ => nothing(),
+    });
+    let server = builder(&back_end)
+        .env("MAX_CONNECTIONS_PER_USER", 1)
+        .start();
+    let _ann = connected(&server, "ann");
+    let (_socket, told) = asking(&server, &json!({}));
+    let data = json!({ "code": "too-many-connections" });
+    assert_eq!(refusal(&told)["data"], data);
+    server.websocket("/?ann").expect_close(1008);
+    // Whoever has gone after them is told of alone.
+    drop(server.websocket("/?eve"));
+    let gone = back_end.wait_for("disconnect", 1);
+    assert_eq!(gone[0].data()["userId"], "eve");
+    assert_eq!(gone.len(), 1);
+}

@@ -152,7 +152,8 @@ impl Pool {
         };
         drop(shared);
         // In front of the next event of the key, so that answers come in the order of the events.
-        self.inbox.settle(entry.event.ticket, answer);
+        let outcome = answer.map_err(|failure| entry.outcome(failure));
+        self.inbox.settle(entry.event.ticket, outcome);
         let mut shared = self.lock();
         shared.queue.release(entry.event.key);
         shared

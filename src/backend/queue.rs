@@ -78,9 +78,21 @@ pub(super) struct Entry {
     /// When it was first sent.
     sent_at: Option<Instant>,
     attempts: u32,
+    /// Whether an earlier attempt may have done its work.
+    is_in_doubt: bool,
 }
 
 impl Entry {
+    /// What came of it, where the last attempt has come to `failure`: that does not undo an earlier one. A no does, as it is the answer
+    /// to all of them.
+    pub(super) fn outcome(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Declined { .. } | Failure::Stopped => failure,
+            _ if self.is_in_doubt && !failure.is_in_doubt() => Failure::Lost,
+            _ => failure,
+        }
+    }
+
     fn is_disconnect(&self) -> bool {
         self.event.kind == Kind::Disconnect
     }
@@ -168,6 +180,7 @@ impl Queue {
             posted_at: now,
             sent_at: None,
             attempts: 0,
+            is_in_doubt: false,
         });
         Ok(())
     }
@@ -220,7 +233,8 @@ impl Queue {
     fn give_up(&mut self, entry: &Entry, why: Failure) {
         self.counts.gone(entry.event.kind, entry.bytes);
         self.counts.failed(&why);
-        self.undelivered.push((entry.event.ticket, why));
+        let outcome = entry.outcome(why);
+        self.undelivered.push((entry.event.ticket, outcome));
     }
 
     /// The event that is next, where one can go now. Where none is found and lanes are ready all the same there is more to look
@@ -315,10 +329,11 @@ impl Queue {
         if self.breaker.is_closed() {
             self.ready.append(&mut self.held);
         }
-        let entry = job.entry;
+        let mut entry = job.entry;
         let again_at = failure.and_then(|failure| self.again_at(&entry, failure, asked, now));
         if let Some(at) = again_at {
             self.counts.retried += 1;
+            entry.is_in_doubt |= failure.is_some_and(Failure::is_in_doubt);
             self.resting.push(Reverse((at, entry.event.key)));
             self.unsend(entry);
             return None;

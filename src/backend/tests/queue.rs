@@ -156,6 +156,43 @@ fn attempts_have_an_end() {
 }
 
 #[test]
+fn an_attempt_that_was_lost_leaves_a_doubt_that_only_a_no_ends() {
+    let now = Instant::now();
+    let unreachable = Failure::Unreachable("why".into());
+    let no = Failure::Declined {
+        status: 403,
+        sentence: "no".into(),
+    };
+    for (first, last, outcome) in [
+        (&unreachable, &unreachable, &unreachable),
+        (&Failure::Lost, &unreachable, &Failure::Lost),
+        (&Failure::Lost, &Failure::TimedOut, &Failure::TimedOut),
+        (&Failure::Lost, &no, &no),
+    ] {
+        let mut queue = queue(limits(), now);
+        queue.push(message(1, 10), now).expect("room");
+        let job = take(&mut queue, now);
+        assert_eq!(end(&mut queue, job, Some(first), now), None);
+        queue.tick(now + 100 * MS);
+        let job = take(&mut queue, now + 100 * MS);
+        assert_eq!(job.entry.outcome(last.clone()), *outcome);
+        assert_eq!(end(&mut queue, job, None, now), Some(10));
+    }
+    // The same where the breaker opens meanwhile, and nothing more is sent.
+    let mut queue = queue(limits(), now);
+    post(&mut queue, now, [(1, 10), (2, 20)]);
+    for failure in [&Failure::Lost, &unreachable] {
+        let job = take(&mut queue, now);
+        assert_eq!(end(&mut queue, job, Some(failure), now), None);
+    }
+    queue.tick(now + 100 * MS);
+    assert!(queue.take(now + 100 * MS).is_none());
+    let told = queue.take_undelivered();
+    assert!(told.contains(&(10, Failure::Lost)), "{told:?}");
+    assert!(told.contains(&(20, Failure::Away)), "{told:?}");
+}
+
+#[test]
 fn events_do_not_wait_for_ever() {
     let start = Instant::now();
     let mut queue = queue(limits(), start);

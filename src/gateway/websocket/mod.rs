@@ -88,7 +88,8 @@ impl WebSocketStage {
             waiting_pong: None,
             throttle: Throttle::new(cx),
             bearer,
-            memory,
+            // Who has too many connections has others: the user has not gone.
+            memory: memory.filter(|_| is_allowed),
         };
         if is_allowed {
             stage.watch_silence(cx);
