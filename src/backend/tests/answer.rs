@@ -70,8 +70,10 @@ fn an_answer_without_a_body_is_a_yes_and_nothing_more() {
 fn a_message_may_be_answered_in_every_way() {
     let body = r#"{"send":[{"type":"pong"},{"a":[1]}],"join":["a"],"leave":["b"],
         "publish":[{"room":"a","event":"e","data":{"x":1},"echo":true},{"room":"b","event":"f"}],
-        "close":{"code":4001,"reason":"bye"}}"#;
+        "ack":[1.50, null],"close":{"code":4001,"reason":"bye"}}"#;
     let answer = answered(body).expect("an answer");
+    let ack = answer.ack.as_ref().map(|ack| ack.get());
+    assert_eq!(ack, Some("[1.50, null]"));
     let sent: Vec<&str> = answer.send.iter().map(|message| message.get()).collect();
     assert_eq!(sent, [r#"{"type":"pong"}"#, r#"{"a":[1]}"#]);
     assert_eq!(
