@@ -16,12 +16,12 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use common::DEADLINE;
 use common::frame;
 use common::server::Server;
-use run::{BRIEF, bench, measured, number, refused};
+use run::{BRIEF, bench, fails, measured, number, refused};
 
 /// Bytes of a message of the default size, as a client sends it.
 const FRAME_BYTES: usize = 136;
@@ -343,36 +343,61 @@ fn bare_servers_are_the_floor() {
     measured(&["connect", &format!("tcp://{accept}"), "-c", "3"]);
 }
 
+const SOCKETIO: [&str; 2] = ["--dialect", "socketio"];
+
 #[test]
 fn socketio_is_spoken() {
     let url = format!("ws://{}", fake::socketio());
-    measured(&[
-        "fanout",
-        &url,
-        "-c",
-        "5",
-        "--dialect",
-        "socketio",
-        "--window",
-        "2",
-    ]);
-    let url = format!("{url}/socket.io/?EIO=4&transport=websocket");
-    measured(&[
-        "fanout",
-        &url,
-        "-c",
-        "2",
-        "--dialect",
-        "socketio",
-        "--payload",
-        "json",
-    ]);
+    let long_url = format!("{url}/socket.io/?EIO=4&transport=websocket");
+    for line in [
+        &["fanout", &url, "-c", "5", "--window", "2"][..],
+        &["fanout", &long_url, "-c", "2", "--payload", "json"],
+        &["echo", &url, "-c", "3", "--depth", "4"],
+        &["echo", &long_url, "-c", "1", "--payload", "json"],
+        &["rate", &url, "-c", "3"],
+    ] {
+        measured(&[line, &SOCKETIO].concat());
+    }
+}
+
+#[test]
+fn socketio_is_measured_at_the_server() {
+    let server = Server::builder().env("SOCKETIO_CONFORMANCE", "on").start();
+    let (url, pid) = (server.ws_url(""), server.id().to_string());
+    let spoken = |line: &[&str]| measured(&[line, &SOCKETIO, &["--pid", &pid]].concat());
+    let value = spoken(&["echo", &url, "-c", "7", "--size", "128"]);
+    check_window(&value, "echo", "message", server.id());
+    // The packets around 128 bytes, and the headers of their frames.
+    let wire_bytes = json!({ "sent": 8 + 2 + 14 + 128, "received": 4 + 2 + 19 + 128 });
+    assert_eq!(value["wire_bytes"], wire_bytes);
+    let value = spoken(&["fanout", &url, "-c", "20", "--window", "3"]);
+    check_window(&value, "fanout", "delivery", server.id());
+    spoken(&["echo", &url, "-c", "2", "--compress", "--size", "4000"]);
+    let line = ["idle", &url, "-c", "50", "--pid", &pid];
+    let value = measured(&[&line[..], &SOCKETIO].concat());
+    assert!(value["each_spoken"]["rss"].is_number());
+}
+
+#[test]
+fn socketio_is_refused_where_it_cannot_be() {
     let server = Server::start();
     let url = server.ws_url("/ws");
-    let errors = refused(&["fanout", "tcp://127.0.0.1:9", "--dialect", "socketio"], 2);
-    assert!(errors.contains("ws://"), "{errors}");
-    let errors = refused(&["fanout", &url, "--dialect", "socketio", "--binary"], 2);
-    assert!(errors.contains("--binary"), "{errors}");
+    for (line, says) in [
+        (&["fanout", "tcp://127.0.0.1:9"][..], "ws://"),
+        (&["echo", "tcp://127.0.0.1:9"], "ws://"),
+        (&["fanout", &url, "--binary"], "--binary"),
+        (&["echo", &url, "--binary"], "--binary"),
+        (&["connect", &url], "--dialect"),
+    ] {
+        let errors = refused(&[line, &SOCKETIO].concat(), 2);
+        assert!(errors.contains(says), "{line:?}: {errors}");
+    }
+    // Without the conformance answers an echo is refused by the server.
+    let url = server.ws_url("");
+    fails(
+        &[&["echo", &url, "-c", "1"][..], &SOCKETIO].concat(),
+        "something else than what it was sent",
+    );
 }
 
 /// What a server may do, and does not do often: pings between messages, fragments with a ping in between, bytes one by one.

@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
 use crate::common::frame;
@@ -105,7 +106,8 @@ pub(crate) fn bare_accept(head: &'static str) -> SocketAddr {
     })
 }
 
-/// As much of Socket.IO 5 as one event for all needs. Now and then it sends Engine.IO pings, and wants their pongs.
+/// As much of Socket.IO 5 as the benchmark needs: a room, what is published in it, and what is answered. Now and then it sends
+/// Engine.IO pings, and wants their pongs.
 pub(crate) fn socketio() -> SocketAddr {
     let room = Room::default();
     serve(move |stream| {
@@ -117,8 +119,13 @@ pub(crate) fn socketio() -> SocketAddr {
         socket
             .send(Message::text(r#"40{"sid":"b"}"#))
             .expect("written");
-        enter(&room, socket.get_ref());
+        let mut own = socket.get_ref().try_clone().expect("a second handle");
+        let frame = |text: &str| {
+            let first = frame::first_byte(true, 0, frame::TEXT);
+            frame::raw(first, None, text.as_bytes())
+        };
         let mut awaits_pong = false;
+        let mut number = 0;
         while let Ok(message) = socket.read() {
             let Ok(text) = message.to_text() else { return };
             if text == "3" {
@@ -126,21 +133,32 @@ pub(crate) fn socketio() -> SocketAddr {
                 awaits_pong = false;
                 continue;
             }
-            assert!(text.starts_with(r#"42["message",""#), "{text}");
-            let mut bytes = frame::raw(
-                frame::first_byte(true, 0, frame::TEXT),
-                None,
-                text.as_bytes(),
-            );
-            if !awaits_pong {
+            let packet = text.strip_prefix("42").expect("an event");
+            let event: Value = serde_json::from_str(packet).expect("JSON");
+            if event[0] == "join" {
+                assert_eq!(event[1], json!({ "room": "bench" }));
+                enter(&room, socket.get_ref());
+                continue;
+            }
+            if event[0] == "register" {
+                let told = frame(r#"42["registered",{"userId":"bench"}]"#);
+                assert!(own.write_all(&told).is_ok(), "written");
+                continue;
+            }
+            number += 1;
+            if !awaits_pong && number % 3 == 0 {
                 awaits_pong = true;
-                let ping = frame::raw(frame::first_byte(true, 0, frame::TEXT), None, b"2");
-                let mut own = socket.get_ref().try_clone().expect("a second handle");
-                if own.write_all(&ping).is_err() {
+                if own.write_all(&frame("2")).is_err() {
                     return;
                 }
             }
-            tell_all(&room, &std::mem::take(&mut bytes));
+            let said = |event: &str, data: &Value| frame(&format!("42{}", json!([event, data])));
+            match event[0].as_str() {
+                Some("publish") => tell_all(&room, &said("message", &event[1]["data"])),
+                Some("message") if own.write_all(&said("message-back", &event[1])).is_ok() => {}
+                Some("message") => return,
+                _ => panic!("{event}"),
+            }
         }
     })
 }

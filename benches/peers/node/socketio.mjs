@@ -1,15 +1,18 @@
-// Socket.IO over its WebSocket transport: a broadcast by its emit.
+// Socket.IO over its WebSocket transport: an event that is answered by an event with the same arguments, and a broadcast to a
+// room. What it is set to is what it is fastest with: no compression, no long-polling, `ws` with its native addon.
 //
-// usage: node socketio.mjs fanout PORT
+// usage: node socketio.mjs KIND PORT
 
 import { createServer } from "node:http";
 
 import { Server } from "socket.io";
 
 const http = createServer();
-const io = new Server(http, { transports: ["websocket"], serveClient: false });
+const io = new Server(http, { transports: ["websocket"], serveClient: false, perMessageDeflate: false });
 
 io.on("connection", (socket) => {
-  socket.on("message", (message) => io.emit("message", message));
+  socket.on("message", (...args) => socket.emit("message-back", ...args));
+  socket.on("join", ({ room }) => socket.join(room));
+  socket.on("publish", ({ room, event, data }) => io.to(room).emit(event, data));
 });
 http.listen({ host: "127.0.0.1", port: Number(process.argv[3]), backlog: 4096 });

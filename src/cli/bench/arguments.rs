@@ -46,6 +46,9 @@ pub(in crate::cli) struct Common {
     /// Binary messages instead of text
     #[arg(long)]
     pub(super) binary: bool,
+    /// How messages travel
+    #[arg(long, value_enum, default_value_t = Dialect::Plain)]
+    pub(super) dialect: Dialect,
     /// What the payload looks like
     #[arg(long, value_enum, default_value_t = Payload::Text)]
     pub(super) payload: Payload,
@@ -77,12 +80,12 @@ pub(in crate::cli) struct Common {
 
 impl Common {
     /// What to send.
-    pub(super) fn wish(&self, dialect: Dialect) -> Wish {
+    pub(super) fn wish(&self) -> Wish {
         Wish {
             payload: self.payload,
             is_binary: self.binary,
             size: self.size as usize,
-            dialect,
+            dialect: self.dialect,
         }
     }
 
@@ -189,9 +192,6 @@ pub(in crate::cli) struct FanoutCommand {
     /// Publications under way
     #[arg(long, short, default_value_t = 1, value_parser = depth)]
     pub(super) window: usize,
-    /// How messages travel
-    #[arg(long, value_enum, default_value_t = Dialect::Plain)]
-    pub(super) dialect: Dialect,
 }
 
 /// `tidegate bench connect`

@@ -69,7 +69,7 @@ impl<'t> Connect<'t> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_MAX),
-            opener: Opener::new(target, Dialect::Plain, Ending::Orderly).with_bare_head(),
+            opener: Opener::new(target, Ending::Orderly).with_bare_head(),
             slots: Vec::new(),
             scheme: target.scheme,
             close,
@@ -211,7 +211,12 @@ impl Work for Connect<'_> {
 
 pub(super) fn run(command: &ConnectCommand, progress: &mut Progress) -> Result<Report> {
     let common = &command.common;
-    let target = Target::new(common, "/")?;
+    if common.dialect != Dialect::Plain {
+        return Err(Failure::usage(
+            "--dialect: connect ends with the handshake, before anything is said",
+        ));
+    }
+    let target = Target::new(common)?;
     let plan = common.plan()?;
     process::check(&plan.pids)?;
     let mut connect = Connect::new(&target)?;

@@ -9,7 +9,7 @@ use super::arguments::EchoCommand;
 use super::client::{Client, Shared};
 use super::failure::Result;
 use super::latency::Latency;
-use super::message::{Content, Dialect};
+use super::message::Content;
 use super::opening::{Ending, Opener};
 use super::pattern::Pattern;
 use super::process;
@@ -31,9 +31,9 @@ struct Echo {
 
 impl Echo {
     fn open(command: &EchoCommand, target: &Target, progress: &mut Progress) -> Result<Self> {
-        let content = Content::fixed(command.common.wish(Dialect::Plain))?;
+        let content = Content::fixed(command.common.wish())?;
         let mut poll = Poll::new()?;
-        let opener = Opener::new(target, Dialect::Plain, Ending::Reset);
+        let opener = Opener::new(target, Ending::Reset);
         let active = command.connections;
         let count = active + command.idle as usize;
         let mut links = opener.open_all(&mut poll, count, progress)?;
@@ -118,7 +118,7 @@ impl Work for Echo {
 }
 
 pub(super) fn run(command: &EchoCommand, progress: &mut Progress) -> Result<Report> {
-    let target = Target::new(&command.common, "/")?;
+    let target = Target::new(&command.common)?;
     let mut plan = command.common.plan()?;
     plan.count_max = command.messages.unwrap_or(u64::MAX);
     process::check(&plan.pids)?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::arguments::IdleCommand;
 use super::client::{Client, Shared};
 use super::failure::{Failure, Result};
-use super::message::{Content, Dialect};
+use super::message::Content;
 use super::opening::{Ending, Opener};
 use super::pattern::Pattern;
 use super::process::{self, Memory};
@@ -84,13 +84,13 @@ pub(super) fn run(command: &IdleCommand, progress: &mut Progress) -> Result<Repo
     if common.plot.is_some() {
         return Err(Failure::usage("--plot: idle has no latencies"));
     }
-    let target = Target::new(common, "/")?;
-    let content = Content::fixed(common.wish(Dialect::Plain))?;
+    let target = Target::new(common)?;
+    let content = Content::fixed(common.wish())?;
     process::check(&common.pid)?;
     let begun = Instant::now();
     let before = Memory::of_all(&common.pid)?;
     let mut poll = Poll::new()?;
-    let opener = Opener::new(&target, Dialect::Plain, Ending::Reset);
+    let opener = Opener::new(&target, Ending::Reset);
     let mut links = opener.open_all(&mut poll, command.connections, progress)?;
     let connected = Memory::of_all(&common.pid)?;
     let seconds = begun.elapsed().as_secs_f64();

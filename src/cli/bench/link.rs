@@ -19,6 +19,9 @@ const MESSAGE_BYTES_MAX: usize = 1 << 30;
 const ENGINE_PING: &[u8] = b"2";
 const ENGINE_PONG: &[u8] = b"3";
 const ENGINE_NOOP: &[u8] = b"6";
+/// How the events begin by which a server tells what it was shown, and who registered.
+const AUTH: &[u8] = b"42[\"auth\",";
+const REGISTERED: &[u8] = b"42[\"registered\",";
 
 /// Appends a message as a client with this compression sends it.
 pub(super) fn encode(
@@ -111,6 +114,14 @@ fn went_away(error: &io::Error) -> Failure {
     })
 }
 
+/// Whether a packet of Socket.IO is nothing that was asked for, and nothing wrong.
+fn is_by_the_way(packet: &[u8]) -> bool {
+    packet == ENGINE_NOOP
+        || [AUTH, REGISTERED]
+            .iter()
+            .any(|begin| packet.starts_with(begin))
+}
+
 /// Reads frames by the protocol's rules, and answers what has to be answered.
 #[derive(Debug)]
 pub(super) struct Decoder {
@@ -154,7 +165,10 @@ impl Decoder {
                 None => return Ok(None),
                 Some(Event::Message(message)) => match (self.dialect, &*message.payload) {
                     (Dialect::Socketio, ENGINE_PING) => None,
-                    (Dialect::Socketio, ENGINE_NOOP) => continue,
+                    (Dialect::Socketio, packet) if is_by_the_way(packet) => {
+                        self.is_mixed = true;
+                        continue;
+                    }
                     (_, payload) => return accept(message.kind, payload).map(Some),
                 },
                 Some(Event::Ping(payload)) => {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use clap::ValueEnum;
+use serde_json::json;
 
 use super::failure::{Failure, Result};
 use crate::websocket::protocol::MessageKind;
@@ -13,6 +14,8 @@ pub(super) const STAMP_BYTES: usize = 12;
 const STAMP_EMPTY: &[u8; STAMP_BYTES] = b"000000000000";
 /// Bytes of the shortest JSON payload.
 const JSON_BYTES_MIN: usize = 32;
+/// The room that a fan-out over Socket.IO goes to, and the user that is there.
+const ROOM: &str = "bench";
 const PROSE: &[u8] = b"The quick brown fox jumps over the lazy dog and the tide comes in at noon. ";
 
 /// What a payload looks like.
@@ -30,8 +33,21 @@ pub(super) enum Dialect {
     /// A message is a WebSocket message
     #[default]
     Plain,
-    /// Socket.IO 5 on Engine.IO 4: a message is the event `message` with one text
+    /// Socket.IO 5 on Engine.IO 4, over a WebSocket: a message is an event with one text
     Socketio,
+}
+
+impl Dialect {
+    /// What a client says before it hears a fan-out.
+    pub(super) fn entrance(self) -> Vec<String> {
+        match self {
+            Self::Plain => Vec::new(),
+            Self::Socketio => vec![
+                format!("42{}", json!(["register", { "userId": ROOM }])),
+                format!("42{}", json!(["join", { "room": ROOM }])),
+            ],
+        }
+    }
 }
 
 /// What to send.
@@ -44,11 +60,18 @@ pub(super) struct Wish {
     pub(super) dialect: Dialect,
 }
 
-/// The content of a WebSocket message.
+/// The content of a WebSocket message, as it is sent and as it is heard.
 #[derive(Debug, Clone)]
 pub(super) struct Content {
     pub(super) kind: MessageKind,
-    pub(super) bytes: Vec<u8>,
+    sent: Stamped,
+    heard: Stamped,
+}
+
+/// Bytes with room for a sequence number, where they have any.
+#[derive(Debug, Clone)]
+struct Stamped {
+    bytes: Vec<u8>,
     /// Where the sequence number stands.
     stamp: Range<usize>,
 }
@@ -58,9 +81,13 @@ impl Content {
     pub(super) fn fixed(wish: Wish) -> Result<Self> {
         let bytes = match wish.payload {
             Payload::Text => prose(wish.size),
-            Payload::Json => json(wish.size)?,
+            Payload::Json => json_object(wish.size)?,
         };
-        Self::travelling(wish, bytes, 0..0)
+        Self::travelling(wish, bytes, |text| {
+            // What a server without a program of its own answers, where it is asked to be tested.
+            let event = |name: &str| format!("42{}", json!([name, text]));
+            (event("message"), event("message-back"))
+        })
     }
 
     /// A message with room for a sequence number.
@@ -73,25 +100,34 @@ impl Content {
                 )));
             }
             Payload::Text => [STAMP_EMPTY, &prose(wish.size - STAMP_BYTES)[..]].concat(),
-            Payload::Json => json(wish.size)?,
+            Payload::Json => json_object(wish.size)?,
         };
-        let mut content = Self::travelling(wish, bytes, 0..0)?;
-        let mut windows = content.bytes.windows(STAMP_BYTES);
-        let start = windows
-            .position(|window| window == STAMP_EMPTY)
-            .expect("a stamped payload has room for its stamp");
-        content.stamp = start..start + STAMP_BYTES;
+        let mut content = Self::travelling(wish, bytes, |text| {
+            let publish = json!({ "room": ROOM, "event": "message", "data": text, "echo": true });
+            (
+                format!("42{}", json!(["publish", publish])),
+                format!("42{}", json!(["message", text])),
+            )
+        })?;
+        for one in [&mut content.sent, &mut content.heard] {
+            one.find_stamp();
+        }
         Ok(content)
     }
 
-    fn travelling(wish: Wish, bytes: Vec<u8>, stamp: Range<usize>) -> Result<Self> {
+    /// What is sent, and what is heard of it; `events` are those of Socket.IO that say a text.
+    fn travelling(
+        wish: Wish,
+        bytes: Vec<u8>,
+        events: impl FnOnce(String) -> (String, String),
+    ) -> Result<Self> {
         let kind = if wish.is_binary {
             MessageKind::Binary
         } else {
             MessageKind::Text
         };
-        let bytes = match wish.dialect {
-            Dialect::Plain => bytes,
+        let (sent, heard) = match wish.dialect {
+            Dialect::Plain => (bytes.clone(), bytes),
             Dialect::Socketio if wish.is_binary => {
                 return Err(Failure::usage(
                     "--binary: the event of --dialect socketio has a text",
@@ -99,28 +135,45 @@ impl Content {
             }
             Dialect::Socketio => {
                 let text = String::from_utf8(bytes).expect("payloads are ASCII");
-                format!("42{}", serde_json::json!(["message", text])).into_bytes()
+                let (sent, heard) = events(text);
+                (sent.into_bytes(), heard.into_bytes())
             }
         };
-        Ok(Self { kind, bytes, stamp })
+        let [sent, heard] = [sent, heard].map(|bytes| Stamped { bytes, stamp: 0..0 });
+        Ok(Self { kind, sent, heard })
+    }
+
+    /// What is sent.
+    pub(super) fn sent(&self) -> &[u8] {
+        &self.sent.bytes
+    }
+
+    /// What comes back of it, or arrives at others.
+    pub(super) fn heard(&self) -> &[u8] {
+        &self.heard.bytes
     }
 
     /// Sets the sequence number.
     pub(super) fn set_stamp(&mut self, number: u64) {
         let mut rest = number;
-        for digit in self.bytes[self.stamp.clone()].iter_mut().rev() {
+        let Stamped { bytes, stamp } = &mut self.sent;
+        for digit in bytes[stamp.clone()].iter_mut().rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
     }
 
-    /// The sequence number of a message that came back, where everything else in it is as it was sent.
+    /// The sequence number of a message that was heard, where everything else in it is as it has to be.
     pub(super) fn stamp_of(&self, kind: MessageKind, bytes: &[u8]) -> Option<u64> {
-        let Range { start, end } = self.stamp.clone();
+        let Stamped {
+            bytes: expected,
+            stamp,
+        } = &self.heard;
+        let Range { start, end } = stamp.clone();
         let is_same = kind == self.kind
-            && bytes.len() == self.bytes.len()
-            && bytes[..start] == self.bytes[..start]
-            && bytes[end..] == self.bytes[end..];
+            && bytes.len() == expected.len()
+            && bytes[..start] == expected[..start]
+            && bytes[end..] == expected[end..];
         let digits = bytes.get(start..end).filter(|_| is_same)?;
         digits.iter().try_fold(0, |number, digit| {
             let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
@@ -129,12 +182,22 @@ impl Content {
     }
 }
 
+impl Stamped {
+    fn find_stamp(&mut self) {
+        let mut windows = self.bytes.windows(STAMP_BYTES);
+        let start = windows
+            .position(|window| window == STAMP_EMPTY)
+            .expect("a stamped payload has room for its stamp");
+        self.stamp = start..start + STAMP_BYTES;
+    }
+}
+
 fn prose(size: usize) -> Vec<u8> {
     PROSE.iter().copied().cycle().take(size).collect()
 }
 
 /// An object of exactly `size` bytes: fields that vary, as many as have room, and a text that fills the rest.
-fn json(size: usize) -> Result<Vec<u8>> {
+fn json_object(size: usize) -> Result<Vec<u8>> {
     const TAIL_BYTES: usize = br#","note":""}"#.len();
     if size < JSON_BYTES_MIN {
         return Err(Failure::usage(format!(
@@ -220,12 +283,12 @@ mod tests {
     fn payloads_have_the_size_that_was_asked_for() {
         for size in [0, 1, 12, 128, 70_000] {
             let content = Content::fixed(wish(Payload::Text, size, Dialect::Plain)).expect("text");
-            assert_eq!(content.bytes.len(), size);
+            assert_eq!(content.sent().len(), size);
         }
         for size in (32..400).chain([16_384]) {
             let content = Content::fixed(wish(Payload::Json, size, Dialect::Plain)).expect("JSON");
-            assert_eq!(content.bytes.len(), size);
-            let value: serde_json::Value = serde_json::from_slice(&content.bytes).expect("JSON");
+            assert_eq!(content.sent().len(), size);
+            let value: serde_json::Value = serde_json::from_slice(content.sent()).expect("JSON");
             assert!(value["note"].is_string());
         }
         assert!(Content::fixed(wish(Payload::Json, 31, Dialect::Plain)).is_err());
@@ -236,30 +299,53 @@ mod tests {
         for payload in [Payload::Text, Payload::Json] {
             for dialect in [Dialect::Plain, Dialect::Socketio] {
                 let mut content = Content::stamped(wish(payload, 64, dialect)).expect("content");
-                let before = content.clone();
                 content.set_stamp(90_123);
-                assert_eq!(
-                    before.stamp_of(MessageKind::Text, &content.bytes),
-                    Some(90_123)
-                );
-                assert_eq!(before.stamp_of(MessageKind::Binary, &content.bytes), None);
-                let last = content.bytes.len() - 5;
-                content.bytes[last] ^= 1;
-                assert_eq!(before.stamp_of(MessageKind::Text, &content.bytes), None);
-                content.bytes.pop();
-                assert_eq!(before.stamp_of(MessageKind::Text, &content.bytes), None);
+                let digits = &content.sent()[content.sent.stamp.clone()];
+                assert_eq!(digits, b"000000090123");
+                let mut heard = content.heard().to_vec();
+                heard[content.heard.stamp.clone()].copy_from_slice(digits);
+                let stamp_of = |kind, heard: &[u8]| content.stamp_of(kind, heard);
+                assert_eq!(stamp_of(MessageKind::Text, &heard), Some(90_123));
+                assert_eq!(stamp_of(MessageKind::Binary, &heard), None);
+                let last = heard.len() - 5;
+                heard[last] ^= 1;
+                assert_eq!(stamp_of(MessageKind::Text, &heard), None);
+                heard.pop();
+                assert_eq!(stamp_of(MessageKind::Text, &heard), None);
             }
         }
         assert!(Content::stamped(wish(Payload::Text, 11, Dialect::Plain)).is_err());
     }
 
     #[test]
-    fn a_socketio_event_is_what_its_servers_write() {
+    fn socketio_events_are_what_its_servers_read_and_write() {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
         let content = Content::stamped(wish(Payload::Json, 32, Dialect::Socketio)).expect("event");
         assert_eq!(
-            String::from_utf8(content.bytes).expect("text"),
+            text(content.heard()),
             r#"42["message","{\"seq\":\"000000000000\",\"note\":\"\"}"]"#
         );
+        let published: serde_json::Value =
+            serde_json::from_slice(&content.sent()[2..]).expect("JSON");
+        assert_eq!(
+            published,
+            json!(["publish", {
+                "room": "bench",
+                "event": "message",
+                "data": r#"{"seq":"000000000000","note":""}"#,
+                "echo": true,
+            }])
+        );
+        assert_eq!(
+            Dialect::Socketio.entrance(),
+            [
+                r#"42["register",{"userId":"bench"}]"#,
+                r#"42["join",{"room":"bench"}]"#
+            ]
+        );
+        let content = Content::fixed(wish(Payload::Text, 5, Dialect::Socketio)).expect("event");
+        assert_eq!(text(content.sent()), r#"42["message","The q"]"#);
+        assert_eq!(text(content.heard()), r#"42["message-back","The q"]"#);
         let mut binary = wish(Payload::Text, 32, Dialect::Socketio);
         binary.is_binary = true;
         assert!(Content::fixed(binary).is_err());

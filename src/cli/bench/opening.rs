@@ -42,7 +42,6 @@ pub(super) enum Ending {
 #[derive(Debug)]
 pub(super) struct Opener<'t> {
     target: &'t Target,
-    dialect: Dialect,
     ending: Ending,
     /// Whether a bare server is sent a request, and answers with a 101.
     has_bare_head: bool,
@@ -51,10 +50,9 @@ pub(super) struct Opener<'t> {
 }
 
 impl<'t> Opener<'t> {
-    pub(super) fn new(target: &'t Target, dialect: Dialect, ending: Ending) -> Self {
+    pub(super) fn new(target: &'t Target, ending: Ending) -> Self {
         Self {
             target,
-            dialect,
             ending,
             has_bare_head: false,
             codec: codec(),
@@ -95,7 +93,7 @@ impl<'t> Opener<'t> {
             out,
             received: Vec::new(),
             scanner: HeadScanner::response(),
-            decoder: Decoder::new(self.target.scheme, None, self.dialect),
+            decoder: Decoder::new(self.target.scheme, None, self.target.dialect),
             deflate: None,
         })
     }
@@ -236,9 +234,12 @@ impl Opening {
             ));
         }
         self.deflate = established.deflate;
-        self.decoder = Decoder::new(opener.target.scheme, established.deflate, opener.dialect);
+        let Target {
+            scheme, dialect, ..
+        } = *opener.target;
+        self.decoder = Decoder::new(scheme, established.deflate, dialect);
         self.received.drain(..length);
-        self.stage = match opener.dialect {
+        self.stage = match dialect {
             Dialect::Plain => Stage::Open,
             Dialect::Socketio => Stage::Greeting,
         };

@@ -45,7 +45,7 @@ impl Pattern {
         let mut frame = Vec::new();
         link::encode(
             content.kind,
-            &content.bytes,
+            content.sent(),
             link.deflate,
             &mut codec,
             &mut frame,
@@ -74,9 +74,9 @@ impl Pattern {
     }
 }
 
-/// Refuses what came back where it is not what was sent.
+/// Refuses what came back where it is not what has to.
 pub(super) fn check(content: &Content, kind: MessageKind, payload: &[u8]) -> Result<()> {
-    if kind == content.kind && payload == content.bytes {
+    if kind == content.kind && payload == content.heard() {
         return Ok(());
     }
     Err(Failure::run(format!(

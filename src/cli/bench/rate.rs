@@ -17,7 +17,7 @@ use super::arguments::RateCommand;
 use super::client::{Client, Shared};
 use super::failure::{Failure, Result};
 use super::latency::Latency;
-use super::message::{Content, Dialect};
+use super::message::Content;
 use super::opening::{Ending, Opener};
 use super::pattern::Pattern;
 use super::process;
@@ -60,9 +60,9 @@ struct Rate {
 
 impl Rate {
     fn open(command: &RateCommand, target: &Target, progress: &mut Progress) -> Result<Self> {
-        let content = Content::fixed(command.common.wish(Dialect::Plain))?;
+        let content = Content::fixed(command.common.wish())?;
         let mut poll = Poll::new()?;
-        let opener = Opener::new(target, Dialect::Plain, Ending::Reset);
+        let opener = Opener::new(target, Ending::Reset);
         let mut links = opener.open_all(&mut poll, command.connections, progress)?;
         let link = &mut links[0];
         let depth = WRITE_MESSAGES_MAX;
@@ -232,7 +232,7 @@ impl Timer {
 
 pub(super) fn run(command: &RateCommand, progress: &mut Progress) -> Result<Report> {
     let common = &command.common;
-    let target = Target::new(common, "/")?;
+    let target = Target::new(common)?;
     let plan = common.plan()?;
     process::check(&plan.pids)?;
     let mut rate = Rate::open(command, &target, progress)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::arguments::Common;
 use super::failure::{Failure, Result};
+use super::message::Dialect;
 use crate::cli::url::{self, Url, split_header};
 use crate::websocket::handshake::{ClientRequest, DeflateOffer};
 
@@ -74,6 +75,7 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) scheme: Scheme,
+    pub(super) dialect: Dialect,
     pub(super) address: SocketAddr,
     pub(super) deflate: Option<DeflateOffer>,
     authority: String,
@@ -83,14 +85,19 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// `default_path` stands in for a path that the URL does not have.
-    pub(super) fn new(common: &Common, default_path: &str) -> Result<Self> {
+    /// A URL without a path has the usual one of its dialect.
+    pub(super) fn new(common: &Common) -> Result<Self> {
         let (scheme, url, port) = parse(&common.url)?;
         if scheme == Scheme::Bare {
             check_bare(common, &url)?;
         }
+        let default_path = match common.dialect {
+            Dialect::Plain => "/",
+            Dialect::Socketio => "/socket.io/?EIO=4&transport=websocket",
+        };
         let target = Self {
             scheme,
+            dialect: common.dialect,
             address: resolve(&url.host, port)?,
             deflate: common.compress.then_some(OFFER),
             path: if url.path.is_empty() {
@@ -142,6 +149,9 @@ impl Target {
 }
 
 fn check_bare(common: &Common, url: &Url) -> Result<()> {
+    if common.dialect != Dialect::Plain {
+        return Err(Failure::usage("--dialect socketio needs a ws:// URL"));
+    }
     if common.compress || common.origin.is_some() || !common.headers.is_empty() {
         return Err(Failure::usage(
             "tcp:// has no handshake: --compress, --origin and --header are for ws://",

@@ -25,6 +25,7 @@ use super::report::{Report, Unit};
 use super::target::{Scheme, Target};
 use super::work::{Clock, EVENTS_MAX, SILENCE_MAX, Work, measure, wait};
 use crate::websocket::extension::DeflateParams;
+use crate::websocket::protocol::MessageKind;
 
 /// Until everybody has heard something, a publication goes out this often.
 const CALL_INTERVAL: Duration = Duration::from_millis(300);
@@ -109,9 +110,9 @@ struct Fanout {
 
 impl Fanout {
     fn open(command: &FanoutCommand, target: &Target, progress: &mut Progress) -> Result<Self> {
-        let content = Content::stamped(command.common.wish(command.dialect))?;
+        let content = Content::stamped(command.common.wish())?;
         let mut poll = Poll::new()?;
-        let opener = Opener::new(target, command.dialect, Ending::Reset);
+        let opener = Opener::new(target, Ending::Reset);
         let links = opener.open_all(&mut poll, command.receivers, progress)?;
         Ok(Self {
             poll,
@@ -138,6 +139,18 @@ impl Fanout {
         })
     }
 
+    /// Has everybody say what has to be said before anything is heard.
+    fn enter(&mut self, dialect: Dialect) {
+        let mut said = Vec::new();
+        for packet in dialect.entrance() {
+            let (kind, codec) = (MessageKind::Text, &mut self.shared.codec);
+            link::encode(kind, packet.as_bytes(), self.deflate, codec, &mut said);
+        }
+        for receiver in &mut self.receivers {
+            receiver.out.extend_from_slice(&said);
+        }
+    }
+
     /// Encodes the next publication and puts it where the publisher's bytes wait.
     fn encode_next(&mut self) {
         let Shared { content, codec, .. } = &mut self.shared;
@@ -145,7 +158,7 @@ impl Fanout {
         content.set_stamp(self.published);
         self.frame.clear();
         let frame = &mut self.frame;
-        link::encode(content.kind, &content.bytes, self.deflate, codec, frame);
+        link::encode(content.kind, content.sent(), self.deflate, codec, frame);
         self.receivers[0].out.extend_from_slice(frame);
     }
 
@@ -261,17 +274,11 @@ impl Work for Fanout {
 
 pub(super) fn run(command: &FanoutCommand, progress: &mut Progress) -> Result<Report> {
     let common = &command.common;
-    let default_path = match command.dialect {
-        Dialect::Plain => "/",
-        Dialect::Socketio => "/socket.io/?EIO=4&transport=websocket",
-    };
-    let target = Target::new(common, default_path)?;
-    if target.scheme == Scheme::Bare && command.dialect != Dialect::Plain {
-        return Err(Failure::usage("--dialect socketio needs a ws:// URL"));
-    }
+    let target = Target::new(common)?;
     let plan = common.plan()?;
     process::check(&plan.pids)?;
     let mut fanout = Fanout::open(command, &target, progress)?;
+    fanout.enter(common.dialect);
     fanout.call_roll()?;
     fanout.begin(command.window)?;
     let window = measure(&mut fanout, &plan, progress)?;
