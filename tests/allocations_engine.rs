@@ -6,11 +6,12 @@
 mod counting;
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use counting::{live_bytes, steady_state};
 use tidegate::gateway::{
     AddressLimits, Admission, ClientAddress, EndpointKind, GatewayConfig, GatewaySession, Node,
-    Route, Shard,
+    Route, Shard, SocketIoConfig,
 };
 use tidegate::id::ConnKey;
 use tidegate::reactor::{Engine, Limits, MemoryPeer, MemoryTransport, Readiness, Tick};
@@ -30,7 +31,9 @@ const DEFLATE: DeflateParams = DeflateParams {
     server_max_window_bits: 15,
     client_max_window_bits: 15,
 };
-const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+const ECHO: &str = "/ws";
+const SOCKETIO: &str = "/socket.io/?EIO=4&transport=websocket";
+const HANDSHAKE: &str = " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 /// Room that the peer's side has from the beginning: nothing of it is counted.
@@ -38,10 +41,20 @@ const PEER_BYTES: usize = 2 << 20;
 
 fn config() -> GatewayConfig {
     GatewayConfig {
-        routes: vec![Route {
-            path: "/ws".into(),
-            endpoint: EndpointKind::Echo,
-        }],
+        routes: vec![
+            Route {
+                path: "/ws".into(),
+                endpoint: EndpointKind::Echo,
+            },
+            Route {
+                path: "/socket.io/".into(),
+                endpoint: EndpointKind::SocketIo,
+            },
+        ],
+        socketio: SocketIoConfig {
+            is_conformance: true,
+            ..SocketIoConfig::default()
+        },
         deflate: Some(DeflatePolicy {
             context_takeover: false,
             window_bits_max: 15,
@@ -77,6 +90,10 @@ impl Bench {
 
     /// A WebSocket whose peer may be written to without an allocation, or has room of its own for nothing.
     fn websocket(&mut self, deflates: bool, peer_bytes: usize) -> Peer {
+        self.websocket_at(ECHO, deflates, peer_bytes)
+    }
+
+    fn websocket_at(&mut self, path: &str, deflates: bool, peer_bytes: usize) -> Peer {
         let (transport, end) = MemoryTransport::pair(usize::MAX);
         {
             let mut end = end.lock().expect("peer");
@@ -93,7 +110,10 @@ impl Bench {
             .expect("inserted");
         let peer = Peer { key, end };
         let offer = if deflates { OFFER } else { "" };
-        self.arrive(&peer, format!("{HANDSHAKE}{offer}\r\n").as_bytes());
+        self.arrive(
+            &peer,
+            format!("GET {path}{HANDSHAKE}{offer}\r\n").as_bytes(),
+        );
         self.turn();
         assert!(peer.taken() > 100, "no answer to the handshake");
         peer
@@ -152,15 +172,13 @@ impl Peer {
 
 /// A text frame of a client whose masking key is not zero.
 fn frame(len: usize) -> Vec<u8> {
+    frame_of(&vec![b'x'; len])
+}
+
+fn frame_of(text: &[u8]) -> Vec<u8> {
     let mut codec = Codec::with_mask_seed(CODEC, [1; 32]);
     let mut bytes = Vec::new();
-    let payload = vec![b'x'; len];
-    Protocol::new(Role::Client, None).send_message(
-        MessageKind::Text,
-        &payload,
-        &mut codec,
-        &mut bytes,
-    );
+    Protocol::new(Role::Client, None).send_message(MessageKind::Text, text, &mut codec, &mut bytes);
     bytes
 }
 
@@ -255,6 +273,56 @@ fn pings() {
     Protocol::new(Role::Client, None).send_ping(&[7; 125], &mut codec, &mut bytes);
     let round = || assert_eq!(bench.exchange(&peer, &bytes, bytes.len()), 127);
     assert_eq!(0, steady_state(round));
+}
+
+/// Turns until so many bytes have come, however long that takes.
+fn heard(bench: &mut Bench, peer: &Peer, bytes: usize) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut taken = 0;
+    while taken < bytes {
+        assert!(Instant::now() < deadline, "{taken} of {bytes} bytes came");
+        bench.settle();
+        taken += peer.taken();
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn events_of_socketio_that_are_answered() {
+    let mut bench = Bench::new();
+    let peer = bench.websocket_at(SOCKETIO, false, PEER_BYTES);
+    bench.arrive(&peer, &frame_of(b"40"));
+    // That it is in, and what it showed.
+    heard(&mut bench, &peer, echoed(br#"40{"sid":""}"#.len() + 20));
+    heard(&mut bench, &peer, echoed(br#"42["auth",{}]"#.len()));
+    let register = frame_of(br#"42["register",{"userId":"u"}]"#);
+    assert!(bench.exchange(&peer, &register, register.len()) > 0);
+    let text = "x".repeat(128);
+    for (said, answer) in [
+        (format!("42[\"message\",\"{text}\"]"), text.len() + 21),
+        (
+            format!("421234[\"message-with-ack\",\"{text}\"]"),
+            text.len() + 10,
+        ),
+        // What a server without a program of its own answers to anybody.
+        (
+            "427[\"ping\"]".to_owned(),
+            "437[{\"timestamp\":\"2026-11-22T00:00:00.000Z\"}]".len(),
+        ),
+        (
+            "428[\"join\",{\"room\":\"r\"}]".to_owned(),
+            "438[{\"room\":\"r\"}]".len(),
+        ),
+    ] {
+        for depth in [1, 16] {
+            let bytes = frame_of(said.as_bytes()).repeat(depth);
+            let round = || {
+                let answered = bench.exchange(&peer, &bytes, bytes.len());
+                assert_eq!(answered, echoed(answer) * depth, "{said}");
+            };
+            assert_eq!(0, steady_state(round), "{depth} times {said}");
+        }
+    }
 }
 
 #[test]

@@ -24,6 +24,8 @@ use crate::websocket::protocol::MessageKind;
 
 /// Room for a message that is being written, kept between two of them.
 const SCRATCH_BYTES_KEPT_MAX: usize = 64 * 1024;
+/// Rooms for answers that are kept: so many are in use at one time.
+const REPLIES_KEPT_MAX: usize = 2;
 
 /// One worker's share of the gateway.
 #[derive(Debug)]
@@ -52,7 +54,8 @@ pub struct Shard {
     /// What clients are to answer to Socket.IO servers.
     pub(super) questions: Questions,
     scratch: Vec<u8>,
-    reply: Vec<u8>,
+    /// Room for answers: that of a session is written while another is held.
+    replies: Vec<Vec<u8>>,
     date: Text,
     timestamp: Text,
 }
@@ -114,7 +117,7 @@ impl Shard {
             socketio: Sessions::default(),
             questions: Questions::default(),
             scratch: Vec::new(),
-            reply: Vec::new(),
+            replies: Vec::new(),
             date: Text::default(),
             timestamp: Text::default(),
         }
@@ -221,14 +224,15 @@ impl Shard {
 
     /// Room for what an endpoint answers.
     pub(super) fn take_reply(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.reply)
+        self.replies.pop().unwrap_or_default()
     }
 
     /// Takes that room back.
     pub(super) fn give_reply(&mut self, mut reply: Vec<u8>) {
-        if reply.capacity() <= SCRATCH_BYTES_KEPT_MAX {
+        let has_room = self.replies.len() < REPLIES_KEPT_MAX;
+        if has_room && reply.capacity() <= SCRATCH_BYTES_KEPT_MAX {
             reply.clear();
-            self.reply = reply;
+            self.replies.push(reply);
         }
     }
 

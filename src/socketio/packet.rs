@@ -327,6 +327,24 @@ pub fn put_event(
     out.push(b']');
 }
 
+/// Appends an event that wants no answer and has one argument, whose JSON is in pieces.
+pub fn put_event_of(namespace: &str, name: &str, pieces: &[&str], out: &mut Vec<u8>) {
+    put_head(b'2', None, namespace, None, out);
+    out.push(b'[');
+    put_string(name, out);
+    out.push(b',');
+    put_pieces(pieces, out);
+    out.push(b']');
+}
+
+/// Appends an answer with one argument, whose JSON is in pieces, to the event `id`.
+pub fn put_ack_of(namespace: &str, id: u64, pieces: &[&str], out: &mut Vec<u8>) {
+    put_head(b'3', None, namespace, Some(id), out);
+    out.push(b'[');
+    put_pieces(pieces, out);
+    out.push(b']');
+}
+
 /// Appends the answer to the event `id`. `args` and `attachments` are as in [`Ack`], and the attachments have to follow.
 pub fn put_ack(namespace: &str, id: u64, args: &str, attachments: Option<u8>, out: &mut Vec<u8>) {
     let kind = if attachments.is_some() { b'6' } else { b'3' };
@@ -356,6 +374,12 @@ fn put_head(
     }
     if let Some(id) = id {
         out.extend_from_slice(digits.format(id).as_bytes());
+    }
+}
+
+fn put_pieces(pieces: &[&str], out: &mut Vec<u8>) {
+    for piece in pieces {
+        out.extend_from_slice(piece.as_bytes());
     }
 }
 

@@ -129,7 +129,11 @@ pub(in crate::gateway) fn parse_event<'m>(
     name_chars_max: usize,
 ) -> Result<Request<'m>, Refusal> {
     let mut reader = serde_json::Deserializer::from_str(args);
-    let first = <&RawValue>::deserialize(&mut reader).ok();
+    let first = match args {
+        // To say that there is nothing would cost an error.
+        "" => None,
+        _ => <&RawValue>::deserialize(&mut reader).ok(),
+    };
     let is_text = first.is_some_and(|first| first.get().starts_with('"'));
     let object = first.filter(|first| first.get().starts_with('{'));
     let object = object.map(RawValue::get);

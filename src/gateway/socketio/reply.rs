@@ -1,5 +1,7 @@
 //! Events of clients, and what is answered: what the gateway protocol does, by the same names, and `send_message`.
 
+use smallvec::SmallVec;
+
 use super::messages::Outbox;
 use super::session::Session;
 use super::{behind, conformance};
@@ -8,12 +10,14 @@ use crate::gateway::json::{JsonEndpoint, Refusal, Surroundings, parse_event, wri
 use crate::gateway::shard::Shard;
 use crate::id::ConnKey;
 use crate::reactor::Tick;
-use crate::socketio::packet::{Event, MAIN_NAMESPACE, put_ack, put_event};
+use crate::socketio::packet::{Event, MAIN_NAMESPACE, put_ack_of, put_event_of};
 use crate::socketio::socket::Assembled;
 
 /// How an answer begins that is an object of the gateway protocol, and how its `id` does.
 const TYPE: &str = "{\"type\":\"";
 const ID: &str = "\"id\":";
+/// Bytes of an id with a namespace that take no allocation.
+const ID_BYTES: usize = 48;
 
 /// An event; the answer, if any, is added to `out`.
 #[expect(clippy::too_many_arguments, reason = "all that an event is")]
@@ -35,9 +39,9 @@ pub(super) fn on_event(
         return behind::ask_about_event(session, key, shard, namespace, event, out);
     }
     // What is asked for is known to the gateway by an id. This one says where the answer goes.
-    let id = event.id.map(|id| format!("{id}{namespace}"));
-    let id = id.as_deref();
-    let mut said = Vec::new();
+    let id = event.id.map(|id| id_of(id, namespace));
+    let id = id.as_deref().and_then(|id| str::from_utf8(id).ok());
+    let mut said = shard.take_reply();
     let request = if assembled.is_some() {
         Err(Refusal::Binary)
     } else {
@@ -60,6 +64,15 @@ pub(super) fn on_event(
         None => write_refusal(&Refusal::NotRegistered, id, &mut said),
     }
     answer(&said, out);
+    shard.give_reply(said);
+}
+
+/// What the gateway knows an event by that wants an answer: its id, and where it came.
+fn id_of(id: u64, namespace: &str) -> SmallVec<[u8; ID_BYTES]> {
+    let mut text = SmallVec::new();
+    text.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
+    text.extend_from_slice(namespace.as_bytes());
+    text
 }
 
 /// Tells what went wrong without having been asked.
@@ -81,18 +94,16 @@ pub(super) fn answer(said: &[u8], out: &mut Outbox) {
         return;
     };
     match asked {
-        Some((id, namespace)) if kind == "error" => {
-            let args = format!("{{\"error\":{{{fields}}}}}");
-            out.text(|to| put_ack(namespace, id, &args, None, to));
-        }
-        Some((id, namespace)) => {
-            let args = format!("{{{fields}}}");
-            out.text(|to| put_ack(namespace, id, &args, None, to));
-        }
-        None => {
-            let args = format!("{{{fields}}}");
-            out.text(|to| put_event(MAIN_NAMESPACE, None, kind, &args, None, to));
-        }
+        Some((id, namespace)) => out.text(|to| {
+            let (before, behind) = match kind {
+                "error" => ("{\"error\":{", "}}"),
+                _ => ("{", "}"),
+            };
+            put_ack_of(namespace, id, &[before, fields, behind], to);
+        }),
+        None => out.text(|to| {
+            put_event_of(MAIN_NAMESPACE, kind, &["{", fields, "}"], to);
+        }),
     }
 }
 

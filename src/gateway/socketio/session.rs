@@ -304,11 +304,10 @@ impl Session {
         let key = carrier.session;
         with(shard, key, |session, shard| {
             let at = shard.moment();
-            let config = std::sync::Arc::clone(&shard.config);
-            let message =
-                session
-                    .engine
-                    .receive_websocket(carrier.id, incoming, at, &config.socketio.engine);
+            let config = &shard.config.socketio.engine;
+            let message = session
+                .engine
+                .receive_websocket(carrier.id, incoming, at, config);
             session.count_transport(shard);
             let Some(message) = message else {
                 return;

@@ -351,3 +351,17 @@ proptest! {
         let _ = Packet::decode(&text);
     }
 }
+
+#[test]
+fn an_argument_in_pieces_is_written_as_one() {
+    let args = r#"{"error":{"code":"a"}}"#;
+    let pieces = ["{\"error\":{", "\"code\":\"a\"", "}}"];
+    for namespace in [MAIN_NAMESPACE, "/chat"] {
+        let (mut whole, mut in_pieces) = (Vec::new(), Vec::new());
+        put_event(namespace, None, "error", args, None, &mut whole);
+        put_event_of(namespace, "error", &pieces, &mut in_pieces);
+        put_ack(namespace, 7, args, None, &mut whole);
+        put_ack_of(namespace, 7, &pieces, &mut in_pieces);
+        assert_eq!(in_pieces, whole);
+    }
+}
