@@ -13,7 +13,7 @@ INSTALL := tests/peers/install
 # Runs a command and tells how long it took.
 STAGE := tests/peers/stage
 
-.PHONY: help test quick deb peers fmt clippy unit integration real-peers autobahn fuzz loom doc deny advisories bench bench-gateway bench-cluster bench-check criterion clean
+.PHONY: help test quick deb peers fmt clippy unit integration real-peers autobahn fuzz loom doc deny advisories bench bench-gateway bench-cluster bench-socketio bench-check criterion clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -88,7 +88,10 @@ deny: ## Licences, banned crates and sources; then the advisories, if their data
 bench: ## Measures the server against its peers and bare TCP servers, and writes benches/RESULTS.md (an hour)
 	benches/peers/run
 
-bench-check: ## Tests what `make bench`, `make bench-gateway`, `make bench-cluster` and `cargo bench --bench backend` run; installs and measures nothing
+bench-socketio: ## Measures Socket.IO beside Node's own server, and writes benches/SOCKETIO.md (ten minutes, on a quiet machine)
+	benches/peers/socketio
+
+bench-check: ## Tests what `make bench`, `make bench-gateway`, `make bench-cluster`, `make bench-socketio` and `cargo bench --bench backend` run; installs and measures nothing
 	python3 -B -m unittest discover --start-directory benches/peers --pattern 'test_*.py'
 	cargo test --locked --bench gateway --bench cluster --bench backend -- --quick
 	bash -n benches/peers/install

@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from runner import compare, machine, plot, processes, quiet, report, servers, tables  # noqa: E402
+from runner import compare, machine, plot, processes, quiet, report, servers, socketio, tables  # noqa: E402
 from runner.bench import Bench  # noqa: E402
 from runner.sections import ALL, deflate, echo, fanout, flat, flood, idle, rate, syscalls  # noqa: E402
 from runner.servers import FLOOR, PROFILED, TIDEGATE  # noqa: E402
@@ -190,6 +190,41 @@ class Report(unittest.TestCase):
             self.assertIs(kept.load(ALL)["echo"]["complete"], True)
             kept.write("echo.json", '{"format": 0}')
             self.assertEqual(kept.load(ALL), {})
+
+
+class BesideNode(unittest.TestCase):
+    ORDER = [FLOOR, servers.TIDEGATE_SOCKETIO, servers.SOCKETIO]
+    ABOUT = {"date": "2026-01-01", "commit": "abc", "rounds": 2, "seconds": 1.0, "load_average": "0.1", "command": "socketio"}
+
+    def measured(self, nodes=9.0):
+        costs = {servers.SOCKETIO: nodes}
+        works = [*socketio.ECHOES, *socketio.FANOUTS]
+        data = {work.name: {name: [row(costs.get(name, 1.0))] * 2 for name in self.ORDER} for work in works}
+        idle = {name: [row(1.0, memory=200.0 * costs.get(name, 1.0))] * 2 for name in self.ORDER[1:]}
+        return data | {"idle": {"connections": 500, "rows": idle}}
+
+    def test_everything_that_was_measured_is_told(self):
+        text = socketio.write(bench(), self.measured(), self.ABOUT)
+        for work in [*socketio.ECHOES, *socketio.FANOUTS]:
+            self.assertIn(work.name[1:], text)
+        self.assertIn("| 9.0 (9.0 to 9.0) | 8 times | 9.0 | reached |", text)
+        self.assertIn("| 9.0 (9.0 to 9.0) | 10 times | 9.0 | **missed** |", text)
+        self.assertIn("9.0 (9.0 to 9.0) | 10 times |  | **missed** |", text)
+        self.assertEqual(socketio.write(bench(), self.measured(11.0), self.ABOUT).count("| reached |"), 9)
+
+    def test_a_server_that_failed_decides_nothing(self):
+        data = self.measured()
+        data[socketio.ECHOES[0].name][servers.SOCKETIO] = [{"failed": "the server went away"}] * 2
+        data["idle"]["rows"][servers.SOCKETIO] = [{"failed": "too many files"}] * 2
+        text = socketio.write(bench(), data, self.ABOUT)
+        self.assertEqual(text.count("**undecided**"), 3)
+        for reason in ("failed: the server went away", "failed: too many files"):
+            self.assertIn(reason, text)
+
+    def test_without_node_nothing_is_measured(self):
+        with tempfile.TemporaryDirectory() as root, self.assertRaisesRegex(processes.Failed, "Socket.IO is not there"):
+            with socketio.both_running(bench(Path(root)), [(servers.SOCKETIO, "socketio")]):
+                self.fail("it does not run")
 
 
 class Builds(unittest.TestCase):

@@ -57,7 +57,7 @@ def versions(bench):
         "tungstenite": tungstenite,
         "tungstenite-4k": tungstenite,
         "ws": f"{npm['ws']} with bufferutil {npm['bufferutil']}, node {node}",
-        "socketio": f"{npm['socket.io']}, WebSocket transport, node {node}",
+        "socketio": f"{npm['socket.io']} over ws {npm['ws']} with bufferutil {npm['bufferutil']}, WebSocket transport, node {node}",
         "nchan": f"{nginx.removeprefix('nginx version: ')}, libnginx-mod-nchan {debian('libnginx-mod-nchan')}, one worker",
     }
 

@@ -1,8 +1,11 @@
 """Processes under test: pinned to a core, on a port of their own, stopped by their process id."""
 
 import os
+import resource
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -19,6 +22,16 @@ PORTS = range(20_000, 30_000)
 
 class Failed(Exception):
     """Something under test did not do what it was started for."""
+
+
+def prepare():
+    """Refuses a machine that is too small, and allows as many files as there may be. What stops the program has it end like any
+    error does: with everything stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
+    if len(CORES) < 2:
+        raise Failed("two cores are needed, one for the server and one for the load")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def pinned(cores, is_background=False):

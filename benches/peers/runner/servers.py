@@ -1,7 +1,7 @@
 """The servers that are compared: how each is started, and what it can do.
 
 Kinds of work: `echo`, `deflate` (echo with permessage-deflate), `fanout` (what one connection sends goes to all, its sender
-included), `accept` (the floor of a handshake and a close). Every server listens on 127.0.0.1 and has one thread for its work,
+included), `accept` (the floor of a handshake and a close), `socketio` (events that are answered, and rooms, over Socket.IO). Every server listens on 127.0.0.1 and has one thread for its work,
 but for Tidegate with two workers.
 """
 
@@ -16,6 +16,9 @@ FLOOR = "floor"
 TIDEGATE = "tidegate"
 # The same sources, built as deploy/pgo/build does.
 PROFILED = "tidegate-pgo"
+# As the load wants to be answered that speaks Socket.IO.
+TIDEGATE_SOCKETIO = "tidegate-socketio"
+SOCKETIO = "socketio"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ TIDEGATE_PATHS = {"echo": "/ws", "deflate": "/ws", "fanout": "/broadcast"}
 # As it is by default, but that short messages are compressed too: the other servers do so as well.
 TIDEGATE_OF = {"deflate": {"COMPRESSION_THRESHOLD": "0"}}
 LEVEL_6 = {"COMPRESSION_LEVEL": "6"}
+# Answers what the protocol's test suite asks for: it has no program of its own that could answer.
+CONFORMANCE = {"SOCKETIO_CONFORMANCE": "on"}
+PRODUCTION = {"NODE_ENV": "production"}
 
 SERVERS = [
     Server(FLOOR, "bare floor", {"echo": "/", "fanout": "/", "accept": "/"}, _floor, scheme="tcp"),
@@ -93,14 +99,15 @@ SERVERS = [
     Server(PROFILED, "Tidegate, profile-guided build", TIDEGATE_PATHS, _profiled, environment_of=TIDEGATE_OF),
     Server("tidegate-2", "Tidegate, two workers", {"echo": "/ws"}, _tidegate, workers=2),
     Server("tidegate-6", "Tidegate, level 6", {"deflate": "/ws"}, _tidegate, environment_of=TIDEGATE_OF, environment=LEVEL_6),
+    Server(TIDEGATE_SOCKETIO, "Tidegate", {"socketio": ""}, _tidegate, dialect="socketio", environment=CONFORMANCE),
     Server("uws", "uWebSockets (C++)", ALL_OF_ECHO, _uws("uws"), "uws"),
     Server("uws-libdeflate", "uWebSockets (C++), libdeflate", {"deflate": "/"}, _uws("uws-libdeflate"), "uws"),
     Server("bun", "Bun", ALL_OF_ECHO, _bun, "node"),
     Server("fastwebsockets", "fastwebsockets", {"echo": "/"}, _rust("fastwebsockets"), "rust"),
     Server("tungstenite", "tokio-tungstenite", {"echo": "/", "fanout": "/"}, _rust("tungstenite"), "rust"),
     Server("tungstenite-4k", "tokio-tungstenite, 4 KiB read buffer", {"echo": "/"}, _rust("tungstenite", 4096), "rust"),
-    Server("ws", "ws (npm)", ALL_OF_ECHO, _node("ws.mjs"), "node", environment={"NODE_ENV": "production"}),
-    Server("socketio", "Socket.IO", {"fanout": ""}, _node("socketio.mjs"), "node", dialect="socketio"),
+    Server("ws", "ws (npm)", ALL_OF_ECHO, _node("ws.mjs"), "node", environment=PRODUCTION),
+    Server(SOCKETIO, "Socket.IO", {"fanout": "", "socketio": ""}, _node("socketio.mjs"), "node", dialect="socketio", environment=PRODUCTION),
     Server("nchan", "nginx with Nchan", {"echo": "/own", "fanout": "/"}, _nchan, "nchan"),
 ]
 BY_NAME = {server.name: server for server in SERVERS}
