@@ -192,7 +192,8 @@ fn back_ends_push_to_them_see_them_and_act_on_them() {
         assert_eq!(bob.read_packet(), "41");
         bob.client.expect_close(1000);
         push("/api/disconnect", json!({ "userId": "cid" }));
-        assert_eq!(cid.poll().text(), "41\x1e1");
+        assert_eq!(cid.poll().text(), "41");
+        assert_eq!(cid.poll().text(), "1");
         assert_eq!(refusal(&cid.poll()), (400, json!(1)));
         let (_, stats) = look(&mut server.connect(), "/api/stats/connections");
         assert_eq!(stats["endpoints"]["socketio"], 0, "{stats}");

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::gateway::{Member, builder};
+use common::eventually;
+use common::gateway::{Member, builder, call, look};
 use common::peer::{Peer, facts, node_with_socketio, socketio, socketio_python, socketio_script};
 use common::ports;
 use common::server::Server;
@@ -186,6 +187,28 @@ fn the_example_of_the_document_runs() {
         (name.as_str(), &data["sender"], &data["content"]),
         ("message", &json!("ann"), &json!("ahoy"))
     );
+}
+
+/// It reads the packets of an answer later than the end of the session in it, and would be told of both.
+#[test]
+fn npm_clients_that_are_sent_away_hear_it_once() {
+    let server = patient(1).start();
+    for transport in ["polling", "websocket"] {
+        let options = json!({ "userId": "bob", "transports": [transport] });
+        let mut bob = listener(&url(&server), &options);
+        bob.wait_for(&format!("READY {transport}"));
+        let body = json!({ "userId": "bob" });
+        let (status, told) = call(&mut server.connect(), "/api/disconnect", &body);
+        assert_eq!((status, &told["connections"]), (200, &json!(1)), "{told}");
+        bob.wait_for("DISCONNECTED io server disconnect");
+        eventually("the session is over", || {
+            let (_, stats) = look(&mut server.connect(), "/api/stats/connections");
+            stats["endpoints"]["socketio"] == 0
+        });
+        bob.end_input();
+        assert!(bob.wait_exit().success());
+        assert_eq!(bob.output().count("DISCONNECTED"), 1, "{transport}");
+    }
 }
 
 /// A conversation by lines: a peer in Node with a client of the gateway protocol.

@@ -123,7 +123,7 @@ impl std::error::Error for SendError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// It ends with the next request, or then.
+    /// It ends with the first request that finds nothing waiting, or then.
     Closing(Moment),
     Ended(End),
 }
@@ -307,13 +307,17 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the session in good order: what waits is sent before. Without a request that could carry it the next one is
-    /// waited for, but not for long.
+    /// Ends the session in good order: what waits is sent before, the end by the request after that. Without a request that could carry it
+    /// the next one is waited for, but not for long.
+    ///
+    /// Clients in JavaScript read the packets of one answer later than its end: one that is put out of its namespace and
+    /// told the end of the session in the same answer would take itself for disconnected twice.
     pub fn close(&mut self, now: Moment) {
         if self.phase != Phase::Open {
             return;
         }
-        if self.transport == Transport::WebSocket || self.has_poll {
+        let is_all_told = self.has_poll && self.queue.is_empty();
+        if self.transport == Transport::WebSocket || is_all_told {
             self.finish(End::ServerClose);
         } else {
             self.phase = Phase::Closing(now.after(ENGINE_CLOSE_TIMEOUT_MS));

@@ -10,7 +10,7 @@ HOW = """\
 One of the connections publishes 128 bytes, and every connection, it included, gets them: a delivery each. The window is the
 number of publications under way; as many as have reached all receivers are published again in one write. The bare floor
 (`examples/floor`, `fanout`) sends whatever one read gave to every connection in one write each, from where it lies.
-Socket.IO gets the same bytes in its own packets."""
+Socket.IO gets the same bytes in its own packets, from a room that all have joined."""
 ORDER = [FLOOR, TIDEGATE, PROFILED, "uws", "bun", "tungstenite", "ws", "socketio", "nchan"]
 RECEIVERS = [1000, 5000]
 WINDOWS = [1, 16]

@@ -39,7 +39,9 @@ impl Session {
             return Err(Refusal::BadRequest);
         }
         self.has_poll = true;
-        if let Phase::Closing(_) = self.phase {
+        if let Phase::Closing(_) = self.phase
+            && self.queue.is_empty()
+        {
             self.finish(End::ServerClose);
         }
         // It may have come when a noop was due.

@@ -1,6 +1,7 @@
 //! The end of a session, in every state.
 
 use super::*;
+use crate::limits::ENGINE_PAYLOAD_PACKETS_MAX;
 
 #[test]
 fn the_server_closes_at_once_where_something_can_tell() {
@@ -37,13 +38,43 @@ fn the_server_closes_with_the_next_request() {
     );
     session.close(NOW.after(10));
     poll(&mut session, NOW.after(20)).expect("it waits");
+    assert_eq!(outputs(&mut session), [Output::Poll(b"4last".to_vec())]);
+    poll(&mut session, NOW.after(30)).expect("it waits");
     assert_eq!(
         outputs(&mut session),
-        [
-            Output::Poll(b"4last\x1e1".to_vec()),
-            Output::Ended(End::ServerClose)
-        ]
+        [Output::Poll(b"1".to_vec()), Output::Ended(End::ServerClose)]
     );
+}
+
+/// Else `socket.io-client` is told twice that it is disconnected: it reads the end before what stands in front of it.
+#[test]
+fn the_end_is_told_by_a_request_of_its_own() {
+    let mut session = polling();
+    poll(&mut session, NOW).expect("it waits");
+    for _ in 0..=ENGINE_PAYLOAD_PACKETS_MAX {
+        session.send_text(b"a", &CONFIG).expect("sent");
+    }
+    session.close(NOW);
+    let first = ["4a"; ENGINE_PAYLOAD_PACKETS_MAX].join("\x1e");
+    for body in [first.as_str(), "4a"] {
+        assert_eq!(
+            outputs(&mut session),
+            [Output::Poll(body.as_bytes().to_vec())]
+        );
+        poll(&mut session, NOW.after(10)).expect("it waits");
+    }
+    assert_eq!(
+        outputs(&mut session),
+        [Output::Poll(b"1".to_vec()), Output::Ended(End::ServerClose)]
+    );
+    // Or by none, where the client goes first.
+    let mut session = polling();
+    poll(&mut session, NOW).expect("it waits");
+    session.send_text(b"a", &CONFIG).expect("sent");
+    session.close(NOW);
+    assert_eq!(outputs(&mut session), [Output::Poll(b"4a".to_vec())]);
+    post(&mut session, "1", NOW).1.expect("heard");
+    assert_eq!(outputs(&mut session), [Output::Ended(End::ClientClose)]);
 }
 
 #[test]

@@ -36,10 +36,10 @@ fn an_answer_has_no_more_packets_than_every_client_takes() {
     for _ in 0..20 {
         session.send_text(b"", &CONFIG).expect("sent");
     }
-    session.close(NOW);
     poll(&mut session, NOW).expect("it waits");
+    session.fail();
     let end = outputs(&mut session);
-    let [Output::Poll(last), Output::Ended(End::ServerClose)] = &end[..] else {
+    let [Output::Poll(last), Output::Ended(End::Parse)] = &end[..] else {
         panic!("{end:?}");
     };
     let packets = last.split(|&byte| byte == 0x1e).count();
