@@ -392,6 +392,31 @@ fn pipelined_requests_of_several_sessions_are_answered_in_order() {
     }
 }
 
+/// Nobody could be answered before: the GET may wait for what the request behind it brings.
+#[test]
+fn a_get_that_waits_makes_way_for_the_request_behind_it() {
+    on_each(|server| {
+        let session = Polling::open(server, ECHO);
+        let mut client = session.begin_poll();
+        let target = session.target();
+        client.send_bytes(
+            format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n4x").as_bytes(),
+        );
+        assert_eq!(client.read_response().text(), "6");
+        assert_eq!(client.read_response().text(), "ok");
+        // The last of many waits as the only one does.
+        for _ in 0..20 {
+            client.request("GET", &target, &[]);
+        }
+        assert_eq!(client.read_response().text(), "4x");
+        for _ in 0..18 {
+            assert_eq!(client.read_response().text(), "6");
+        }
+        assert_eq!(session.post("4y").text(), "ok");
+        assert_eq!(client.read_response().text(), "4y");
+    });
+}
+
 /// A connection may say a request in any number of pieces, also where it is then for another worker.
 #[test]
 fn requests_in_pieces_find_their_session_at_another_worker() {

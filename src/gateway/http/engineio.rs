@@ -331,6 +331,12 @@ impl Post {
 }
 
 impl Poll {
+    /// Another request has come behind it on its connection (RFC 9112 section 9.3.2). Answers keep the order of requests, so that one
+    /// would wait as long as this one does, for packets that it may be itself the reason of.
+    pub(super) fn hurry(&self, shard: &mut Shard) {
+        Session::hurry_poll(shard, self.session);
+    }
+
     /// What was waited for.
     pub(super) fn answer(self, body: &[u8], cx: &mut Context<'_, GatewaySession>) -> Outcome {
         write(200, self.form.content_type, body, &self.form, cx)

@@ -79,6 +79,9 @@ impl HttpStage {
                 Some(Pending::Reading(reading)) => reading.receive(input, cx),
                 Some(Pending::Posting(post)) if !post.is_complete() => post.receive(input, cx),
                 Some(waiting) => {
+                    if let Pending::Polling(poll) = &waiting {
+                        poll.hurry(cx.shard);
+                    }
                     self.pending = Some(Box::new(waiting));
                     return None;
                 }

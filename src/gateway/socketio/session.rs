@@ -259,6 +259,11 @@ impl Session {
             && !self.has_last_poll
     }
 
+    /// Another request waits behind the GET that waits.
+    pub(in crate::gateway) fn hurry_poll(shard: &mut Shard, key: ConnKey) {
+        with(shard, key, |session, _| session.engine.hurry_poll());
+    }
+
     /// The connection of a GET that waited was lost.
     pub(in crate::gateway) fn poll_lost(shard: &mut Shard, key: ConnKey, connection: ConnKey) {
         with(shard, key, |session, _| {

@@ -56,6 +56,11 @@ impl Session {
         }
     }
 
+    /// Something waits behind the GET that waits: that is answered, by a noop where there is nothing else.
+    pub fn hurry_poll(&mut self) {
+        self.owes_noop |= self.has_poll;
+    }
+
     /// The head of a POST; `is_binary` where its content type is `application/octet-stream`. The session ends where one is
     /// under way already, and where the content is no text.
     ///

@@ -78,6 +78,22 @@ fn the_end_is_told_by_a_request_of_its_own() {
 }
 
 #[test]
+fn a_poll_that_something_waits_behind_is_answered() {
+    let mut session = polling();
+    session.hurry_poll();
+    assert_eq!(outputs(&mut session), [], "nothing waits");
+    poll(&mut session, NOW).expect("it waits");
+    session.hurry_poll();
+    session.hurry_poll();
+    assert_eq!(outputs(&mut session), [Output::Poll(b"6".to_vec())]);
+    poll(&mut session, NOW).expect("it waits");
+    assert_eq!(outputs(&mut session), []);
+    session.hurry_poll();
+    session.send_text(b"a", &CONFIG).expect("sent");
+    assert_eq!(outputs(&mut session), [Output::Poll(b"4a".to_vec())]);
+}
+
+#[test]
 fn the_server_does_not_wait_for_ever_for_the_next_request() {
     let mut session = polling();
     session.send_text(b"last", &CONFIG).expect("sent");
