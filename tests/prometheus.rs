@@ -179,6 +179,14 @@ fn the_dashboard_asks_for_what_there_is() {
             asked.insert(name);
         }
     }
+    let of_socketio = names
+        .iter()
+        .filter(|name| name.starts_with("tidegate_socketio_"));
+    let unseen: Vec<_> = of_socketio.filter(|name| !asked.contains(*name)).collect();
+    assert!(
+        unseen.is_empty(),
+        "the dashboard shows nothing of {unseen:?}"
+    );
     // And shows nearly all of it.
     let shown = names.iter().filter(|name| asked.contains(*name)).count();
     assert!(shown * 4 > names.len() * 3, "{shown} of {}", names.len());
