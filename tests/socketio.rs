@@ -11,6 +11,7 @@ use common::server::Server;
 use common::socketio::{Polling, Socket, patient, refusal};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use tidegate::websocket::codec::{self, Codec};
 
 const SECRET: &str = "a secret of the tests";
 
@@ -197,6 +198,62 @@ fn back_ends_push_to_them_see_them_and_act_on_them() {
         assert_eq!(refusal(&cid.poll()), (400, json!(1)));
         let (_, stats) = look(&mut server.connect(), "/api/stats/connections");
         assert_eq!(stats["endpoints"]["socketio"], 0, "{stats}");
+    });
+}
+
+/// Whether what goes to many comes deflated is for the WebSocket to say that carries a session, from its beginning or after a change.
+#[test]
+fn publications_are_deflated_for_whom_it_was_agreed() {
+    const OFFER: [(&str, &str); 1] = [(
+        "Sec-WebSocket-Extensions",
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+    )];
+    const CODEC: codec::Config = codec::Config {
+        message_bytes_max: 1 << 20,
+        compression_bytes_min: 0,
+        compression_level: 1,
+    };
+    on_one_and_on_three(|server| {
+        let direct = server.connect();
+        let changed = Polling::connected(server);
+        let mut sockets = [direct, server.connect()].map(|client| Socket { client });
+        let [direct, taken_over] = &mut sockets;
+        let target = "/socket.io/?EIO=4&transport=websocket";
+        direct.client.upgrade_with(target, &OFFER);
+        direct.read();
+        direct.say("40");
+        assert!(direct.read_packet().starts_with("40{"));
+        assert_eq!(direct.read_packet(), "42[\"auth\",{}]");
+        assert_eq!(changed.packets(1), ["42[\"auth\",{}]"]);
+        let target = changed.target().replace("polling", "websocket");
+        taken_over.client.upgrade_with(&target, &OFFER);
+        taken_over.say("2probe");
+        assert_eq!(taken_over.read_packet(), "3probe");
+        taken_over.say("5");
+        let mut plain = Socket::connected(server);
+        let polling = Polling::connected(server);
+        assert_eq!(polling.packets(1), ["42[\"auth\",{}]"]);
+        let mut codec = Codec::new(CODEC);
+        for (event, count) in [("tide", 1), ("tides", 2_000)] {
+            let data = "tide ".repeat(count);
+            let body = json!({ "event": event, "data": data });
+            let (status, told) = call(&mut server.connect(), "/api/broadcast", &body);
+            assert_eq!((status, &told["delivered"]), (200, &json!(4)), "{told}");
+            let expected = format!("42{}", json!([event, data]));
+            assert_eq!(plain.read_packet(), expected);
+            assert_eq!(polling.packets(1), [expected.as_str()]);
+            for socket in &mut sockets {
+                let frame = socket.client.read_frame();
+                assert_eq!(frame.rsv == 4, count > 1, "RSV1: deflated");
+                if frame.rsv == 0 {
+                    assert_eq!(frame.payload, expected.as_bytes());
+                    continue;
+                }
+                assert!(frame.payload.len() < 500, "{} bytes", frame.payload.len());
+                let inflated = codec.inflate(&frame.payload, true).expect("deflated");
+                assert_eq!(inflated, expected.as_bytes());
+            }
+        }
     });
 }
 

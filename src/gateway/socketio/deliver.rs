@@ -9,6 +9,7 @@ use crate::reactor::{Engine, Keep, Tag, Transport};
 use crate::websocket::frame::encode_header;
 use crate::websocket::protocol::MessageKind;
 
+use super::deflated::{Direct, Forms};
 use super::sessions::with;
 
 /// The part of a frame's first byte that tells what it carries (RFC 6455 section 5.2).
@@ -21,10 +22,17 @@ pub(in crate::gateway) fn deliver<T: Transport>(
     is_held: bool,
 ) {
     let mut reached = 0;
+    let mut forms = Forms::new(run.frames);
     for member in run.members {
-        let is_reached = match websocket_of(engine.shard(), member.key) {
-            Some(connection) if is_held => engine.hold_shared(connection, run.frames),
-            Some(connection) => engine.send_shared(connection, run.frames),
+        let is_reached = match Direct::of(engine.shard(), member.key) {
+            Some(direct) => {
+                let frames = forms.for_whom(&direct, engine.shard());
+                if is_held {
+                    engine.hold_shared(direct.connection, frames)
+                } else {
+                    engine.send_shared(direct.connection, frames)
+                }
+            }
             None => keep(engine.shard(), member.key, run.frames),
         };
         reached += u64::from(is_reached);
@@ -43,11 +51,12 @@ pub(in crate::gateway) fn deliver_lossy<T: Transport>(
 ) -> u64 {
     let mut dropped = 0;
     let mut sent = 0;
+    let mut forms = Forms::new(run.frames);
     for member in run.members {
-        let connection = websocket_of(engine.shard(), member.key);
-        let lost = match connection {
-            Some(connection) => {
-                engine.send_lossy(connection, run.frames, tag, keep_which, &mut gap)
+        let lost = match Direct::of(engine.shard(), member.key) {
+            Some(direct) => {
+                let frames = forms.for_whom(&direct, engine.shard());
+                engine.send_lossy(direct.connection, frames, tag, keep_which, &mut gap)
             }
             None => keep(engine.shard(), member.key, run.frames).then_some(0),
         };
@@ -62,8 +71,7 @@ pub(in crate::gateway) fn deliver_lossy<T: Transport>(
 
 /// The connection that may be written to at once.
 pub(super) fn websocket_of(shard: &Shard, key: ConnKey) -> Option<ConnKey> {
-    let session = shard.socketio.get(key)?;
-    session.connection_of(session.engine.websocket()?)
+    Some(Direct::of(shard, key)?.connection)
 }
 
 /// Keeps messages for the next request, or for the WebSocket that takes over.
@@ -83,7 +91,7 @@ pub(super) fn keep(shard: &mut Shard, key: ConnKey, frames: &[Shared]) -> bool {
 }
 
 /// The messages in frames one behind the other, which this server has written: whole, plain, unmasked.
-struct Messages<'f>(&'f [u8]);
+pub(super) struct Messages<'f>(pub(super) &'f [u8]);
 
 impl<'f> Iterator for Messages<'f> {
     type Item = (MessageKind, &'f [u8]);

@@ -11,6 +11,7 @@
 mod behind;
 mod conformance;
 mod connect;
+mod deflated;
 mod deliver;
 mod messages;
 mod neighbours;

@@ -60,6 +60,8 @@ pub(in crate::gateway) struct Session {
     pub(super) has_last_poll: bool,
     /// The connections of its WebSockets.
     pub(super) carriers: SmallVec<[(WebSocketId, ConnKey); 1]>,
+    /// The one that takes deflated what goes to many.
+    pub(super) deflates: Option<WebSocketId>,
     /// What it has to do with the back end.
     pub(super) backing: Option<Box<Backing>>,
     /// What it is to be told of itself, for the conformance suite.
@@ -94,7 +96,7 @@ pub(in crate::gateway) struct Opening<'o> {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::gateway) struct Carrier {
     pub(in crate::gateway) session: ConnKey,
-    id: WebSocketId,
+    pub(super) id: WebSocketId,
 }
 
 /// Where the session of a name is.
@@ -151,6 +153,7 @@ impl Session {
             poll: None,
             has_last_poll: false,
             carriers: SmallVec::new(),
+            deflates: None,
             backing: opening.backing,
             greetings: None,
             meter: None,

@@ -309,7 +309,7 @@ impl WebSocketStage {
 }
 
 /// The form in which a connection with that protocol gets what goes to many.
-fn encoding(protocol: &Protocol, shard: &Shard) -> Encoding {
+pub(super) fn encoding(protocol: &Protocol, shard: &Shard) -> Encoding {
     match protocol.shared_window_bits() {
         Some(window) if window >= shard.shared_window_bits() => Encoding::Deflated,
         _ => Encoding::Plain,

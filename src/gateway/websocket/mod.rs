@@ -12,6 +12,7 @@ use super::session::GatewaySession;
 use super::shard::Shard;
 use super::socketio::{Carrier, Session};
 use super::tally::Limit;
+use crate::hub::Encoding;
 use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use crate::reactor::{CloseReason, Context, Tick};
 use crate::socketio::engine::{Frame, Frames};
@@ -120,7 +121,10 @@ impl WebSocketStage {
             bearer: None,
             memory: None,
         };
-        if carrier.is_some() {
+        if let Some(carrier) = carrier {
+            if endpoint::encoding(&stage.protocol, cx.shard) == Encoding::Deflated {
+                Session::take_deflated(cx.shard, carrier);
+            }
             stage.watch_silence(cx);
         } else {
             stage.on_carried_no_more(cx);
