@@ -11,10 +11,10 @@ FILE = "SOCKETIO.md"
 TOP = """\
 # Socket.IO beside Node
 
-Written by `make bench-socketio` (`benches/peers/socketio`). Node's server is `socket.io` as it is fastest
-(`benches/peers/node/socketio.mjs`): WebSocket alone, no compression, `NODE_ENV=production`, one process. Tidegate has one worker,
+Written by `make bench-socketio` (`benches/peers/socketio`). Node's server is `socket.io` on `ws` with its native addon
+(`benches/peers/node/socketio.mjs`), set up to be fast: WebSocket alone, no compression, `NODE_ENV=production`, one process. Tidegate has one worker,
 its own defaults, and `SOCKETIO_CONFORMANCE=on`, so that it answers the event of the echo. Both get the same bytes from
-`tidegate bench --dialect socketio` ([docs/bench.md](../docs/bench.md#over-socketio) tells which), run side by side, each idle while the
+`tidegate bench` with `--dialect socketio` ([docs/bench.md](../docs/bench.md#over-socketio) tells which), run side by side, each idle while the
 other is measured, in turns A B C, C B A; servers on core {server}, the load on core {load}. CPU time is that of all threads of the
 server, user and system (`/proc/PID/task/*/schedstat`); figures are medians of the rounds, ratios the median of the rounds'
 ratios with the lowest and the highest."""
