@@ -146,8 +146,8 @@ fn the_users_of_a_node_that_was_killed_are_told_of_once_each() {
     back_end.wait_for("disconnect", expected);
     let took = killed.elapsed();
     assert!(took > EXPIRY - Duration::from_secs(2), "{took:?}");
-    // A busy machine has time to send a thousand.
-    assert!(took < EXPIRY + DELAY + Duration::from_secs(2), "{took:?}");
+    // Some more, as a busy machine has a thousand to send.
+    assert!(took < EXPIRY + DELAY + Duration::from_secs(5), "{took:?}");
     drop(connect(&one, "last"));
     eventually("the last one has gone", || {
         gone(&back_end).contains_key("last")

@@ -12,9 +12,9 @@ mod told;
 
 use std::fs;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use common::eventually;
+use common::{DEADLINE, eventually};
 use server::{Reply, Server, Then};
 use tidegate::backend::{Failure, Kind};
 use told::{Way, config};
@@ -59,11 +59,7 @@ fn nothing_is_left_of_a_way_that_is_dropped() {
         let told = way.told;
         let begun = Instant::now();
         drop(way.backend);
-        assert!(
-            begun.elapsed() < Duration::from_secs(2),
-            "{:?}",
-            begun.elapsed()
-        );
+        assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
         eventually("the threads are gone", || threads() == 0);
         let mut all: Vec<u64> = told.all().iter().map(|(ticket, _)| *ticket).collect();
         all.sort_unstable();

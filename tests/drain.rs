@@ -140,10 +140,8 @@ fn connections_are_sent_away_one_after_the_other() {
     let mut peers: Vec<_> = (0..60)
         .map(|index| Leaver::new(server.websocket(paths[index % 2])))
         .collect();
-    let begun = Instant::now();
     let told = see_off(&server, &mut peers);
     expect_success(&mut server, DEADLINE);
-    assert!(begun.elapsed() < Duration::from_millis(3500), "too long");
     let over = told[59] - told[0];
     assert!(over >= Duration::from_secs(1), "all at once: {over:?}");
     let middle = told[30] - told[0];

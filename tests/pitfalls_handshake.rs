@@ -356,7 +356,7 @@ fn slow_peers_are_closed_at_the_deadline_and_harm_nobody() {
         peers.iter_mut().for_each(Slow::trickle);
         let asked = Instant::now();
         neighbour.expect_echo("in between");
-        assert!(asked.elapsed() < Duration::from_secs(1), "others wait");
+        assert!(asked.elapsed() < Duration::from_secs(2), "others wait");
         rounds += 1;
         assert!(
             begun.elapsed() < DEADLINE,
