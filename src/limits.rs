@@ -154,3 +154,32 @@ pub const NEIGHBOUR_ANSWER_BYTES_MAX: usize = 8 << 20;
 pub const NEIGHBOUR_QUESTIONS_MAX: usize = 4_096;
 /// Time that clients have for their answers to such a broadcast at most, milliseconds.
 pub const NEIGHBOUR_ANSWER_MS_MAX: u32 = 600_000;
+/// Workers of all nodes that an offset of Socket.IO tells of; beyond it events have none, and their clients are not recovered.
+pub const RECOVERY_ORIGINS_MAX: usize = 2_048;
+/// Bytes of an offset that a client shows; beyond it the client is not recovered.
+pub const RECOVERY_OFFSET_BYTES_MAX: usize = 64 * 1024;
+/// Publications to one group that are kept for Socket.IO clients who come back; beyond it the oldest is dropped, and who has not
+/// seen it is not recovered.
+pub const RECOVERY_ENTRIES_MAX: usize = 1_000;
+/// Bytes of all publications that are kept so in the process; beyond it the oldest are dropped.
+pub const RECOVERY_BYTES_MAX: usize = 64 << 20;
+/// Bytes of publications that wait to be kept so; what is beyond it is not, and nobody is recovered to whom it might have been.
+pub const RECOVERY_QUEUE_BYTES_MAX: u64 = 64 << 20;
+/// Socket.IO clients of a node that were lost and may come back; beyond it the first of them are forgotten, and in Redis the next.
+pub const RECOVERY_SESSIONS_MAX: usize = 100_000;
+/// Time for which who comes back before it is known to be lost is waited with, milliseconds.
+pub const RECOVERY_CLAIM_MS_MAX: u32 = 500;
+/// Bytes that are put aside for a client while what it has missed is looked for; beyond it the client is not recovered.
+pub const RECOVERY_HELD_BYTES_MAX: usize = 1 << 20;
+/// Bytes of publications that are kept in Redis as one entry; of what is larger only who published it is, and clients that have not
+/// seen it are not recovered.
+pub const RECOVERY_ENTRY_BYTES_MAX: usize = 64 << 10;
+/// What is known in Redis of clients that may come back is renewed so often, milliseconds; where a node dies it is there for up to
+/// three times as long beyond the time in which they may.
+pub const RECOVERY_RENEWAL_MS: u32 = 10_000;
+/// Time in which a node that goes has to write which clients it has lost.
+pub const RECOVERY_LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time that it takes at most from a client's coming back in time to finding what it has missed.
+pub const RECOVERY_TIME_MAX: Duration = Duration::from_secs(10);
+/// Socket.IO clients that are back and wait for who they were; whoever comes beyond that is somebody new.
+pub const RECOVERY_ATTEMPTS_MAX: u64 = 100_000;

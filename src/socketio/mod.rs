@@ -5,7 +5,7 @@
 //! attachments inside of Engine.IO messages. Neither knows the other: whoever owns a session hands the messages up and
 //! what is said in answer down.
 //!
-//! [`adapter`] is what Socket.IO servers say to each other through Redis.
+//! [`adapter`] is what Socket.IO servers say to each other through Redis; [`recovery`] is how far a client has come that comes back.
 //!
 //! No socket, clock, randomness, thread or log lives here: requests, messages and `now` in, packets and events out. The
 //! order of calls is told at [`engine::Session`] and [`socket::Sockets`]. What arrives is hostile until it is proven to be
@@ -16,6 +16,7 @@ pub mod engine;
 pub mod json;
 mod moment;
 pub mod packet;
+pub mod recovery;
 pub mod socket;
 
 pub use moment::Moment;
