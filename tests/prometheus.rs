@@ -25,6 +25,7 @@ fn whole_server(redis: &Redis) -> Server {
         .env("BACKEND_URL", "http://127.0.0.1:9/")
         .env("BACKEND_ENDPOINTS", "broadcast")
         .env("SOCKETIO_REDIS_ADAPTER", "on")
+        .env("SOCKETIO_RECOVERY", "1m")
         .start();
     expect_value(&server, "tidegate_redis_link_up{link=\"publisher\"}", 1.0);
     server

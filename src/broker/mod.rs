@@ -27,6 +27,8 @@ pub struct Identity {
     pub node: String,
     /// A channel that nobody else listens to; so is every channel that begins with it.
     pub own_channel: String,
+    /// How long publications are kept for clients that come back, milliseconds, where they are.
+    pub keep_ms: Option<u32>,
 }
 
 /// What a node is registered with.
@@ -174,8 +176,15 @@ pub struct RelayHealth {
 /// What nodes are connected by.
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Publishes bytes on a channel, behind everything published before; with a ticket its fate is told. False where they are
-    /// not taken: the link is away, or too much waits. Nothing is kept for later, when it would come too late.
-    fn publish(&self, channel: String, bytes: Vec<u8>, ticket: Option<u64>) -> bool;
+    /// not taken: the link is away, or too much waits. Nothing is kept for later, when it would come too late; but for clients that
+    /// come back, where `kept` is given: of what is too large for that so many of the first bytes.
+    fn publish(
+        &self,
+        channel: String,
+        bytes: Vec<u8>,
+        ticket: Option<u64>,
+        kept: Option<usize>,
+    ) -> bool;
 
     /// Whether this node listens to that channel may have changed. With a ticket it is told when the broker has followed; false
     /// where it does not follow now: the link is away, and brings nothing.
@@ -190,4 +199,70 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// This node goes: it is taken out of the registry, so that nobody takes it for dead. Waits for
     /// [`REGISTRY_LEAVE_TIMEOUT`](crate::limits::REGISTRY_LEAVE_TIMEOUT) at most.
     fn leave(&self);
+}
+
+/// Nobody keeps anything for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Away;
+
+/// What is said of a client, by its private name; it is kept for so many milliseconds.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "name, what is known of it, time")]
+pub enum KeptNote<'n> {
+    /// It is there.
+    New {
+        name: &'n str,
+        bytes: &'n [u8],
+        ms: u64,
+    },
+    /// It has changed, where it is known.
+    Changed {
+        name: &'n str,
+        bytes: &'n [u8],
+        ms: u64,
+    },
+    /// It is there still.
+    There { name: &'n str, ms: u64 },
+    /// It will not come back.
+    Gone { name: &'n str },
+}
+
+/// What was published on a channel.
+#[derive(Debug, Default)]
+pub struct KeptLog {
+    /// Whether it is as long as it may be: what came before the oldest may have been dropped.
+    pub is_full: bool,
+    /// When the oldest was, by the keeper's clock.
+    pub oldest: Option<u64>,
+    /// When each was, and messages as listeners of the channel heard them, or the first bytes of one.
+    pub entries: Vec<(u64, Vec<u8>)>,
+}
+
+/// Keeps what clients who come back may need, for all nodes. Called by one thread, which it has wait for the network, for
+/// [`BROKER_TIMEOUT`](crate::limits::BROKER_TIMEOUT) at most.
+///
+/// # Errors
+/// `Away`, of every call: nothing is known of what became of it.
+#[expect(clippy::missing_errors_doc, reason = "told for all")]
+pub trait Keeper: Send + fmt::Debug {
+    /// How often a link was made: after another one whatever was kept may be gone.
+    fn links(&self) -> u64;
+
+    /// Its clock, milliseconds.
+    fn time(&mut self) -> Result<u64, Away>;
+
+    /// Notes all that, in this order.
+    fn write(&mut self, notes: &[KeptNote<'_>]) -> Result<(), Away>;
+
+    /// What is known of clients.
+    fn look(&mut self, names: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Away>;
+
+    /// The same, and forgets them: one who asks gets each.
+    fn take(&mut self, names: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Away>;
+
+    /// Whether a node is alive and listens to that channel of its own.
+    fn is_there(&mut self, node: &str, channel: &str) -> Result<bool, Away>;
+
+    /// What was published on these channels since then; and when last something was lost before it could be kept.
+    fn read(&mut self, channels: &[(String, u64)]) -> Result<(u64, Vec<KeptLog>), Away>;
 }

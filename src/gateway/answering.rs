@@ -237,10 +237,14 @@ pub(super) fn take<T: Transport>(
     } = answered;
     let is_clients = matches!(
         purpose,
-        Purpose::Presence { .. } | Purpose::Delivered { .. } | Purpose::Reply(_)
+        Purpose::Presence { .. }
+            | Purpose::Delivered { .. }
+            | Purpose::Reply(_)
+            | Purpose::Recovered(_)
     );
     if is_clients && socketio::is_session(connection) {
-        return socketio::tell(engine.shard(), connection, &purpose, &gathered);
+        let now = engine.now();
+        return socketio::tell(engine.shard(), connection, &purpose, &gathered, now);
     }
     if let Purpose::Presence { room, id } = &purpose {
         engine.visit(connection, |session, cx| {

@@ -185,6 +185,8 @@ pub(super) enum Purpose {
     Departed(Vec<Departure>),
     /// A client is told this once other nodes are heard.
     Reply(Vec<u8>),
+    /// A client that has come back with that number.
+    Recovered(u32),
     /// And a worker this.
     Part {
         /// Which.

@@ -37,7 +37,10 @@ pub use node::Node;
 pub use rate::{RateLimits, RatePolicy};
 pub use session::{GatewaySession, Mail};
 pub use shard::Shard;
-pub use socketio::{Neighbours, NeighboursConfig, SocketIoConfig};
+pub use socketio::{
+    Neighbours, NeighboursConfig, Recovery, RecoveryConfig, RecoveryOrder, SocketIoConfig,
+    serve_recovery,
+};
 pub use tally::{Limit, Tally};
 
 #[cfg(test)]

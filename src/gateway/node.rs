@@ -15,7 +15,7 @@ use super::config::EndpointKind;
 use super::dashboard::{Arrival, Dashboards};
 use super::metrics::{Scrape, WorkerMeters};
 use super::session::{GatewaySession, Mail};
-use super::socketio::{Names, Neighbours};
+use super::socketio::{Names, Neighbours, Recovery};
 use super::tally::Tally;
 use crate::buffer::Account;
 use crate::hub::Directory;
@@ -64,6 +64,7 @@ pub struct Node {
     cluster: OnceLock<Cluster>,
     behind: OnceLock<Behind>,
     neighbours: OnceLock<Neighbours>,
+    recovery: OnceLock<Recovery>,
     started_at: Instant,
     publication_bytes: Arc<AtomicUsize>,
     account: Arc<Account>,
@@ -99,6 +100,7 @@ impl Node {
             cluster: OnceLock::new(),
             behind: OnceLock::new(),
             neighbours: OnceLock::new(),
+            recovery: OnceLock::new(),
             started_at: Instant::now(),
             publication_bytes: Arc::new(AtomicUsize::new(0)),
             account: Arc::default(),
@@ -246,6 +248,23 @@ impl Node {
     /// The Socket.IO servers that rooms are shared with, where they are with some.
     pub(super) fn neighbours(&self) -> Option<&Neighbours> {
         self.neighbours.get()
+    }
+
+    /// Recovers clients of Socket.IO, from before the workers run.
+    pub(super) fn recover(&self, recovery: Recovery) {
+        assert!(self.recovery.set(recovery).is_ok(), "there is one way");
+    }
+
+    /// The sessions have ended: waits until other nodes may recover them, for a second at most.
+    pub fn lose_clients(&self) {
+        if let Some(recovery) = self.recovery() {
+            recovery.leave();
+        }
+    }
+
+    /// How clients of Socket.IO are recovered, where they are.
+    pub(super) fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.get()
     }
 
     /// What the process is called among others.

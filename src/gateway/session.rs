@@ -13,7 +13,7 @@ use super::dashboard::Telling;
 use super::delivery;
 use super::http::HttpStage;
 use super::shard::Shard;
-use super::socketio::{self, Errand};
+use super::socketio::{self, Errand, Told};
 use super::tally::Limit;
 use super::websocket::WebSocketStage;
 use crate::backend::{Answer, Failure};
@@ -28,6 +28,8 @@ use crate::websocket::protocol::Input;
 pub enum Mail {
     /// A message for the members of a group.
     Publish(Arc<Publication>),
+    /// What there is for a Socket.IO client that has come back.
+    Recovery(Box<Told>),
     /// A Socket.IO server wants something.
     Errand(Arc<Errand>),
     /// Another worker wants to know something.
@@ -380,6 +382,10 @@ impl Session for GatewaySession {
     fn on_mail<T: Transport>(engine: &mut Engine<Self, T>, mail: Mail) {
         match mail {
             Mail::Publish(publication) => engine.shard().hub.publish(publication, None),
+            Mail::Recovery(told) => {
+                let now = engine.now();
+                socketio::told(engine.shard(), *told, now);
+            }
             Mail::Errand(errand) => socketio::run(engine, &errand),
             Mail::Ask {
                 from,
@@ -425,6 +431,7 @@ impl Session for GatewaySession {
 
     fn on_turn_end<T: Transport>(engine: &mut Engine<Self, T>) {
         socketio::pump(engine);
+        engine.shard().pass_time();
         let window_bits = engine.shard().shared_window_bits();
         loop {
             let Shard { hub, codec, .. } = engine.shard();

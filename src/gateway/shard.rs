@@ -13,11 +13,12 @@ use super::json::message::Object;
 use super::metrics::WorkerMeters;
 use super::node::Node;
 use super::session::Mail;
-use super::socketio::{Questions, Sessions};
+use super::socketio::{self, Desk, Mark, Questions, Sessions};
 use crate::hub::{Audience, Hub, Kind, PeerId, Publication, Reach, Target};
 use crate::id::{ConnKey, ConnectionId};
 use crate::reactor::Tick;
 use crate::socketio::Moment;
+use crate::socketio::recovery::PublicationId;
 use crate::timestamp;
 use crate::websocket::codec::Codec;
 use crate::websocket::protocol::MessageKind;
@@ -51,6 +52,8 @@ pub struct Shard {
     /// Dashboards that have shown the key.
     pub(super) watchers: Vec<ConnKey>,
     pub(super) socketio: Sessions,
+    /// Of clients that may come back, where they may.
+    pub(super) recovery: Option<Box<Desk>>,
     /// What clients are to answer to Socket.IO servers.
     pub(super) questions: Questions,
     scratch: Vec<u8>,
@@ -101,11 +104,15 @@ impl Shard {
             let node = Arc::clone(&node);
             hub.set_watch(move |kind, name| follow(&node, kind, name));
         }
+        if let Some(recovery) = node.recovery() {
+            hub.tell_offsets(recovery.keep_ms());
+        }
         let meters = Arc::clone(&node.meters()[worker]);
         Self {
             worker,
             config,
             meters,
+            recovery: Desk::new(&node, worker),
             node,
             codec,
             hub,
@@ -174,33 +181,48 @@ impl Shard {
         payload: &[u8],
     ) -> u32 {
         let reach = self.hub.reach(to, name, except);
-        self.carry(&reach, to, name, except, kind, payload, None);
-        reach.connections
+        self.carry(reach, to, name, except, kind, payload, None)
     }
 
-    /// Brings a message to whom it is for, here and at other nodes.
+    /// Brings a message to whom it is for, here and at other nodes; gives to how many connections of this process.
     #[expect(clippy::too_many_arguments, reason = "all that a message is")]
     fn carry(
         &mut self,
-        reach: &Reach,
+        mut reach: Reach,
         to: Kind,
         name: &str,
         except: Option<PeerId>,
         kind: MessageKind,
         payload: &[u8],
         asker: Option<Asker>,
-    ) {
-        if let Some(audience) = &reach.audience {
-            self.publish_to(audience, except, kind, payload);
-        }
+    ) -> u32 {
+        let mark = socketio::mark(self, to, except);
         if let Some(neighbours) = self.node.neighbours() {
             neighbours.tell(to, name, payload);
         }
         if let Some(cluster) = self.node.cluster() {
-            let is_taken = cluster.publish(to, name, kind, payload, asker);
+            let known = mark.as_ref().map(Mark::known);
+            let is_taken = cluster.publish(to, name, kind, payload, known, asker);
             if let Some(asker) = asker {
                 self.asks.expect(asker.number, is_taken);
             }
+        }
+        if let Some(mark) = &mark {
+            socketio::keep(self, mark, to, name, kind, payload);
+            // Who was no member before it was kept may find it there from now on; who was one before that is to get it.
+            reach = self.hub.reach(to, name, except);
+        }
+        if let Some(audience) = &reach.audience {
+            let id = mark.map(|mark| mark.id);
+            self.publish_to(audience, except, kind, payload, id);
+        }
+        reach.connections
+    }
+
+    /// What goes out from here on goes out now.
+    pub(super) fn pass_time(&mut self) {
+        if self.recovery.is_some() {
+            self.hub.pass_time(self.node.moment());
         }
     }
 
@@ -291,7 +313,8 @@ impl Shard {
         fill: impl for<'o> FnOnce(Object<'o>) -> Object<'o>,
     ) -> u32 {
         let reach = self.hub.reach(to, name, except);
-        if reach.audience.is_none() && self.node.cluster().is_none() {
+        let is_for_others = self.node.cluster().is_some() || self.recovery.is_some();
+        if reach.audience.is_none() && !is_for_others {
             return 0;
         }
         let mut text = std::mem::take(&mut self.scratch);
@@ -299,11 +322,11 @@ impl Shard {
         let object = fill(Object::new(&mut text, kind));
         object.text("timestamp", self.timestamp(now)).end();
         let message = MessageKind::Text;
-        self.carry(&reach, to, name, except, message, &text, asker);
+        let connections = self.carry(reach, to, name, except, message, &text, asker);
         if text.capacity() <= SCRATCH_BYTES_KEPT_MAX {
             self.scratch = text;
         }
-        reach.connections
+        connections
     }
 
     fn publish_to(
@@ -312,6 +335,7 @@ impl Shard {
         except: Option<PeerId>,
         kind: MessageKind,
         payload: &[u8],
+        id: Option<PublicationId>,
     ) {
         let target = Target {
             kind: audience.kind(),
@@ -325,7 +349,7 @@ impl Shard {
             self.node.publication_bytes(),
             self.node.account(),
         );
-        let publication = Arc::new(publication);
+        let publication = Arc::new(publication.known_by(id));
         for worker in audience.others(self.worker) {
             self.post(worker, Mail::Publish(Arc::clone(&publication)));
         }

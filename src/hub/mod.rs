@@ -11,6 +11,7 @@
 mod directory;
 mod event;
 mod members;
+mod offsets;
 mod policy;
 mod publication;
 mod round;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::directory::Kind;
 use super::event::event;
 use crate::buffer::{Account, Shared};
+use crate::socketio::recovery::PublicationId;
 use crate::websocket::codec::Codec;
 use crate::websocket::frame::HEADER_BYTES_MAX;
 use crate::websocket::protocol::MessageKind;
@@ -43,6 +44,7 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Publication {
     target: Target,
+    id: Option<PublicationId>,
     kind: MessageKind,
     payload_bytes: usize,
     plain: Shared,
@@ -70,6 +72,7 @@ impl Publication {
         under_way.fetch_add(under_way_bytes, Ordering::Relaxed);
         Self {
             target,
+            id: None,
             kind,
             payload_bytes: payload.len(),
             plain: Shared::on(account, plain),
@@ -79,6 +82,12 @@ impl Publication {
             under_way_bytes,
             account: Arc::clone(account),
         }
+    }
+
+    /// The same, known by `id`: clients that come back are told of it where they have missed it.
+    pub fn known_by(mut self, id: Option<PublicationId>) -> Self {
+        self.id = id;
+        self
     }
 
     /// The same, which sessions get in these frames instead of what the message would be for them.
@@ -92,6 +101,16 @@ impl Publication {
     /// Who it is for.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// What it is known by, where it is.
+    pub(super) fn id(&self) -> Option<PublicationId> {
+        self.id
+    }
+
+    /// What its bytes are on until they are sent.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     /// What it says.

@@ -9,11 +9,14 @@ use slab::Slab;
 
 use super::directory::{Audience, Directory, KINDS, Kind};
 use super::members::{Member, Members};
+use super::offsets::Offsets;
 use super::policy::{Overflow, RoomPolicies};
 use super::publication::{Encoding, Publication};
 use super::round::{Lossy, Round, Skip};
 use crate::buffer::Shared;
 use crate::id::ConnKey;
+use crate::socketio::Moment;
+use crate::socketio::recovery::{Offset, Seen};
 use crate::websocket::codec::Codec;
 
 /// Seats of a peer up to which it has room for hardly more than it needs.
@@ -76,9 +79,9 @@ impl fmt::Debug for Watch {
 
 /// A publication that leaves at the end of the turn.
 #[derive(Debug)]
-struct Delivery {
+pub(super) struct Delivery {
     group: u32,
-    publication: Arc<Publication>,
+    pub(super) publication: Arc<Publication>,
     /// Who does not get it. Its place may be another's by the end of the turn.
     except: Option<(PeerId, ConnKey)>,
 }
@@ -96,6 +99,8 @@ pub struct Hub {
     by_name: [HashTable<u32>; KINDS],
     hasher: RandomState,
     pending: Vec<Delivery>,
+    /// How far it has come, where events tell that.
+    offsets: Option<Offsets>,
     /// Is told of each group that comes or goes here.
     watch: Option<Watch>,
     /// Groups that have lost their last member in this turn, some of which may have got one again.
@@ -120,6 +125,7 @@ impl Hub {
             by_name: Default::default(),
             hasher: RandomState::new(),
             pending: Vec::new(),
+            offsets: None,
             watch: None,
             emptied: Vec::new(),
             is_on_round: false,
@@ -144,6 +150,30 @@ impl Hub {
         }
     }
 
+    /// Has every event that sessions get tell how far this worker has come, in offsets that leave out who has published nothing for
+    /// so many milliseconds.
+    pub fn tell_offsets(&mut self, keep_ms: u32) {
+        self.offsets = Some(Offsets::new(keep_ms));
+    }
+
+    /// What goes out from here on goes out now.
+    pub fn pass_time(&mut self, now: Moment) {
+        if let Some(offsets) = &mut self.offsets {
+            offsets.pass_time(now);
+        }
+    }
+
+    /// How far what has gone out tells sessions that this worker has come, where it does.
+    pub fn offset(&self) -> Option<Offset> {
+        Some(self.offsets.as_ref()?.offset())
+    }
+
+    /// Whether all of that has been processed here, as far as is known.
+    pub fn has_come(&self, seen: &Seen) -> bool {
+        let offsets = self.offsets.as_ref();
+        offsets.is_some_and(|offsets| offsets.have_come(seen))
+    }
+
     /// Other policies from now on, also of the rooms that there are.
     pub fn set_policies(&mut self, policies: Arc<RoomPolicies>) {
         self.policies = policies;
@@ -156,6 +186,11 @@ impl Hub {
             encoding,
             seats: Vec::new(),
         }) as u32)
+    }
+
+    /// The connection of a peer.
+    pub fn key_of(&self, peer: PeerId) -> Option<ConnKey> {
+        Some(self.peers.get(peer.0 as usize)?.key)
     }
 
     /// The connection has gone, or goes to another worker: it leaves every group. Nothing is sent to it any more.
@@ -289,6 +324,11 @@ impl Hub {
         let count = same.count();
         let is_alone = !self.has_had_round && count == self.pending.len();
         let mut round = Round::new(group, is_alone, self.lossy(group));
+        let members = &self.groups[group as usize].members;
+        let has_sessions = !members.list(Encoding::SocketIo).is_empty();
+        let offsets = self.offsets.as_mut().map_or_else(Vec::new, |offsets| {
+            offsets.advance(&self.pending[..count], has_sessions)
+        });
         for encoding in Encoding::ALL {
             if self.groups[group as usize]
                 .members
@@ -297,16 +337,21 @@ impl Hub {
             {
                 continue;
             }
-            let frame = |one: &Delivery, codec: &mut Codec| {
-                Shared::clone(one.publication.frame(encoding, codec, window_bits))
-            };
             let list = round.list_mut(encoding);
             let deliveries = &self.pending[..count];
+            let mut one = |index: usize, one: &Delivery| match offsets.get(index) {
+                Some(offset) if encoding == Encoding::SocketIo => {
+                    one.publication.frame_with(offset, codec, window_bits)
+                }
+                _ => Shared::clone(one.publication.frame(encoding, codec, window_bits)),
+            };
+            let all = deliveries.iter().enumerate();
             list.frames
-                .extend(deliveries.iter().map(|one| frame(one, codec)));
+                .extend(all.map(|(index, delivery)| one(index, delivery)));
             for (position, who) in self.excepted(group, encoding, count) {
-                let theirs = deliveries.iter().filter(|one| one.except != Some(who));
-                let frames = theirs.map(|one| frame(one, codec)).collect();
+                let all = deliveries.iter().zip(&list.frames);
+                let theirs = all.filter(|(one, _)| one.except != Some(who));
+                let frames = theirs.map(|(_, frame)| Shared::clone(frame)).collect();
                 list.skips.push(Skip {
                     position,
                     frames,

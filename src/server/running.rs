@@ -16,10 +16,12 @@ use super::settings::{
 };
 use super::{StartError, logging, process, redis_tls, tls_files, token_keys, translate};
 use crate::backend::Backend;
+use crate::broker::Keeper;
 use crate::broker::redis::{RedisBroker, Relays};
 use crate::gateway::{
     Admission, Behind, Cluster, DASHBOARDS_MAX, GatewayConfig, GatewaySession, Mail, Neighbours,
-    NeighboursConfig, Node, SCRAPES_MAX, Shard, serve_dashboards, serve_departures, serve_scrapes,
+    NeighboursConfig, Node, Recovery, RecoveryConfig, RecoveryOrder, SCRAPES_MAX, Shard,
+    serve_dashboards, serve_departures, serve_recovery, serve_scrapes,
 };
 use crate::reactor::{Clock, Command, Mailbox, Reactor};
 use crate::timestamp;
@@ -97,6 +99,7 @@ pub(super) fn run(loaded: Loaded, arguments: &Arguments) -> Result<(), StartErro
     waiter.join().map_err(|_| StartError::Interrupted)?;
     let behind = server.node.behind();
     let is_told = behind.is_none_or(|behind| behind.finish(&server.node));
+    server.node.lose_clients();
     if let Some(cluster) = server.node.cluster() {
         if is_told {
             cluster.leave();
@@ -205,8 +208,13 @@ fn surround(
     node: &Arc<Node>,
     settings: &Settings,
     config: &GatewayConfig,
-) -> Result<Option<(NeighboursConfig, Relays)>, StartError> {
-    let neighbours = connect(node, settings, config)?;
+) -> Result<Neighbourhood, StartError> {
+    let orders = recover(node, settings, config);
+    let (neighbours, keeper) = connect(node, settings, config)?;
+    if let Some(orders) = orders {
+        let of = Arc::downgrade(node);
+        spawn("recovery", move || serve_recovery(&of, &orders, keeper))?;
+    }
     if let Some(backend) = &settings.backend {
         node.set_behind(behind(node, backend)?);
         let of = Arc::downgrade(node);
@@ -215,21 +223,39 @@ fn surround(
     Ok(neighbours)
 }
 
+/// Has clients of Socket.IO be recovered, where they may; gives what the thread is to do that keeps what they need.
+fn recover(
+    node: &Arc<Node>,
+    settings: &Settings,
+    config: &GatewayConfig,
+) -> Option<mpsc::Receiver<RecoveryOrder>> {
+    let (window, is_shared) = (settings.socketio.recovery, settings.cluster.is_some());
+    let config = RecoveryConfig::of(&config.socketio, window, is_shared)?;
+    let (sender, orders) = mpsc::channel();
+    Recovery::enter(node, config, sender);
+    Some(orders)
+}
+
+/// What is agreed on with Socket.IO servers, and the way to them, where rooms are shared with some.
+type Neighbourhood = Option<(NeighboursConfig, Relays)>;
+
 /// Begins to connect to the other nodes, where there may be some; they need not be there. Gives what is agreed on with Socket.IO
-/// servers, and the way to them, where rooms are shared with some.
+/// servers, and the way to them, where rooms are shared with some; and what keeps for all nodes.
 fn connect(
     node: &Arc<Node>,
     settings: &Settings,
     config: &GatewayConfig,
-) -> Result<Option<(NeighboursConfig, Relays)>, StartError> {
+) -> Result<(Neighbourhood, Option<Box<dyn Keeper>>), StartError> {
     let Some(cluster) = &settings.cluster else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let server = redis_tls::server(cluster).map_err(StartError::RedisTls)?;
     let mut relays = None;
+    let mut keeper = None;
     let start = |identity, inbox| {
         let broker = RedisBroker::start(server, identity, inbox).map_err(StartError::System)?;
         relays = Some(broker.relays());
+        keeper = Some(Box::new(broker.keeper()) as Box<dyn Keeper>);
         Ok(broker)
     };
     node.enter(Cluster::join(node, &cluster.prefix, config.codec, start)?);
@@ -243,14 +269,11 @@ fn connect(
             .collect(),
         codec: config.codec,
     });
-    Ok(neighbours.zip(relays))
+    Ok((neighbours.zip(relays), keeper))
 }
 
 /// Begins to share rooms with Socket.IO servers.
-fn meet(
-    node: &Arc<Node>,
-    neighbours: Option<(NeighboursConfig, Relays)>,
-) -> Result<(), StartError> {
+fn meet(node: &Arc<Node>, neighbours: Neighbourhood) -> Result<(), StartError> {
     let Some((config, relays)) = neighbours else {
         return Ok(());
     };

@@ -88,6 +88,8 @@ pub(super) struct Plan {
     /// None where the server has everything.
     pub(super) shard: Option<Shard>,
     pub(super) doubts: Doubts,
+    /// None where nothing is kept.
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// Something to publish.
@@ -96,6 +98,17 @@ pub(super) struct Order {
     pub(super) channel: String,
     pub(super) bytes: Vec<u8>,
     pub(super) ticket: Option<u64>,
+    /// Whether it is kept for clients that come back, and how much of it where it is large.
+    pub(super) kept: Option<usize>,
+}
+
+/// How publications are kept.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    /// What all names of the cluster begin with.
+    pub(super) prefix: String,
+    /// For how long, milliseconds.
+    pub(super) keep_ms: u32,
 }
 
 /// What the threads and everybody else share.
@@ -106,6 +119,9 @@ pub(super) struct Desk {
     pub(super) words: Words,
     shard: Option<Shard>,
     pub(super) doubts: Doubts,
+    pub(super) keeping: Option<Keeping>,
+    /// Something was not kept that should have been, and that is to be told.
+    pub(super) owes_hole: AtomicBool,
     pub(super) orders: SegQueue<Order>,
     order_bytes: AtomicU64,
     /// Channels whose listening may have changed, and the tickets of who wants to know when it has.
@@ -139,6 +155,7 @@ impl Link {
             inbox,
             shard,
             doubts,
+            keeping,
         } = plan;
         let desk = Arc::new(Desk {
             inbox,
@@ -146,6 +163,8 @@ impl Link {
             words: if shard.is_some() { SHARDED } else { PLAIN },
             shard,
             doubts,
+            keeping,
+            owes_hole: AtomicBool::new(false),
             orders: SegQueue::new(),
             order_bytes: AtomicU64::new(0),
             notes: SegQueue::new(),
@@ -175,9 +194,9 @@ impl Link {
     }
 
     /// See [`crate::broker::Broker::publish`].
-    pub(super) fn publish(&self, channel: String, bytes: Vec<u8>, ticket: Option<u64>) -> bool {
+    pub(super) fn publish(&self, order: Order) -> bool {
         let desk = &*self.desk;
-        let len = bytes.len() as u64;
+        let len = order.bytes.len() as u64;
         let waiting = desk.order_bytes.fetch_add(len, Ordering::Relaxed);
         if waiting > BROKER_QUEUE_BYTES_MAX || !desk.is_publishing.load(Ordering::Acquire) {
             desk.order_bytes.fetch_sub(len, Ordering::Relaxed);
@@ -185,11 +204,7 @@ impl Link {
             return false;
         }
         desk.queued.fetch_add(1, Ordering::Relaxed);
-        desk.orders.push(Order {
-            channel,
-            bytes,
-            ticket,
-        });
+        desk.orders.push(order);
         desk.wake_publisher();
         true
     }
@@ -278,6 +293,7 @@ impl Desk {
     fn count_dropped(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
         self.has_dropped.store(true, Ordering::Release);
+        self.owes_hole.store(true, Ordering::Release);
     }
 
     /// A publication waits no more.

@@ -5,11 +5,13 @@
 //! and not a queue here. Both come back by themselves after any loss, each time later than before and not all nodes at once; then
 //! the listener subscribes anew to what this node listens to now.
 //!
-//! One more thread, with a connection of its own, keeps the registry of nodes (`registry`). Where the nodes share rooms with Socket.IO
+//! One more thread, with a connection of its own, keeps the registry of nodes (`registry`). What clients need who come back is
+//! kept by the publisher, and found by whoever has a `keeper`, in a thread of the caller's. Where the nodes share rooms with Socket.IO
 //! servers, what these say goes by links apart (`relay`).
 
 pub mod bundle;
 mod inspect;
+mod keeper;
 mod link;
 mod listener;
 mod publisher;
@@ -30,7 +32,8 @@ use redis::RedisError;
 use super::{Broker, Ear, Health, Identity, Inbox, Registered, Subscriptions};
 use crate::limits::BROKER_TIMEOUT;
 pub use inspect::Inspection;
-use link::{Doubts, Link, Plan};
+pub use keeper::RedisKeeper;
+use link::{Doubts, Keeping, Link, Order, Plan};
 use register::Register;
 use registry::Registry;
 use relay::Connect;
@@ -48,6 +51,7 @@ pub struct RedisBroker {
     links: Links,
     registry: Registry,
     relays: Relays,
+    prefix: String,
 }
 
 /// Makes relays over the same Redis as nodes have, where anybody may publish and subscribe: in a Redis Cluster, over all of its servers.
@@ -90,6 +94,11 @@ impl RedisBroker {
         inbox: Arc<dyn Inbox>,
     ) -> io::Result<Self> {
         let own_channel = identity.own_channel.clone();
+        let prefix = identity.prefix.clone();
+        let keeping = identity.keep_ms.map(|keep_ms| Keeping {
+            prefix: prefix.clone(),
+            keep_ms,
+        });
         let register = Register::new(identity, Arc::clone(&inbox));
         let doubts = Doubts::default();
         let (links, connect): (_, Arc<Connect>) = if server.is_cluster() {
@@ -104,6 +113,7 @@ impl RedisBroker {
                 inbox,
                 shard: None,
                 doubts: doubts.clone(),
+                keeping,
             })?;
             (Links::One(link), Arc::new(move || server.connect()))
         };
@@ -114,7 +124,14 @@ impl RedisBroker {
             links,
             registry,
             relays,
+            prefix,
         })
+    }
+
+    /// What is kept in the same Redis for clients that come back; not in a Redis Cluster, where nothing is.
+    pub fn keeper(&self) -> RedisKeeper {
+        let Relays { doubts, connect } = self.relays.clone();
+        RedisKeeper::new(connect, doubts, self.prefix.clone())
     }
 
     /// The way to further links over the same Redis.
@@ -124,10 +141,22 @@ impl RedisBroker {
 }
 
 impl Broker for RedisBroker {
-    fn publish(&self, channel: String, bytes: Vec<u8>, ticket: Option<u64>) -> bool {
+    fn publish(
+        &self,
+        channel: String,
+        bytes: Vec<u8>,
+        ticket: Option<u64>,
+        kept: Option<usize>,
+    ) -> bool {
+        let order = Order {
+            channel,
+            bytes,
+            ticket,
+            kept,
+        };
         match &self.links {
-            Links::One(link) => link.publish(channel, bytes, ticket),
-            Links::Shards(shards) => shards.publish(channel, bytes, ticket),
+            Links::One(link) => link.publish(order),
+            Links::Shards(shards) => shards.publish(order),
         }
     }
 

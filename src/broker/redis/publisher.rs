@@ -9,8 +9,9 @@ use redis::{Cmd, Connection, RedisResult, Value};
 
 use super::link::{Desk, Order};
 use super::server::RedisServer;
-use super::{Backoff, bundle, log_loss};
+use super::{Backoff, bundle, keeper, log_loss};
 use crate::broker::Fate;
+use crate::limits::{RECOVERY_ENTRIES_MAX, RECOVERY_ENTRY_BYTES_MAX};
 
 /// Publications of one pipeline.
 const PIPELINE_MAX: usize = 4_096;
@@ -26,10 +27,14 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) fn run(server: &RedisServer, desk: &Desk) {
     let mut backoff = Backoff::new();
     let mut is_lost = false;
+    let mut was_connected = false;
     while !desk.is_stopping() {
         let doubts = desk.doubts.count();
         let error = match server.connect() {
             Ok(connection) => {
+                // Nobody can say what came of the last that left, and another server may lack what this one had.
+                let is_return = std::mem::replace(&mut was_connected, true);
+                desk.owes_hole.fetch_or(is_return, Ordering::AcqRel);
                 let mut publisher = Publisher::new(connection, desk, doubts);
                 let error = publisher.publish().err();
                 // A server that takes the connection and nothing else is as good as none.
@@ -69,13 +74,25 @@ struct Sent {
     ticket: Option<u64>,
 }
 
+/// Publications that one command carries.
+#[derive(Debug)]
+struct Bundle {
+    count: usize,
+    /// Whether commands before it keep it.
+    is_kept: bool,
+}
+
+/// Commands that keep something: what it is, and for how long the stream is there.
+const KEEP_COMMANDS: usize = 2;
+
 /// A pipeline that is under way.
 #[derive(Debug)]
 struct Pipeline {
     /// In the order in which they left.
     publications: Vec<Sent>,
-    /// How many of them each command carries.
-    bundles: Vec<usize>,
+    /// Whether a hole was told before them.
+    tells_hole: bool,
+    bundles: Vec<Bundle>,
     /// Whether a heartbeat is behind them.
     beats: bool,
     since: Instant,
@@ -90,6 +107,8 @@ struct Publisher<'d> {
     under_way: VecDeque<Pipeline>,
     beat_at: Option<Instant>,
     has_published: bool,
+    /// The last that was to be kept was refused.
+    is_kept_refused: bool,
     command: Cmd,
     payload: Vec<u8>,
     packed: Vec<u8>,
@@ -104,6 +123,7 @@ impl<'d> Publisher<'d> {
             under_way: VecDeque::new(),
             beat_at: None,
             has_published: false,
+            is_kept_refused: false,
             command: Cmd::new(),
             payload: Vec::new(),
             packed: Vec::new(),
@@ -154,6 +174,7 @@ impl<'d> Publisher<'d> {
     /// Publishes all of `orders`, and behind them what the listener is to hear.
     fn send(&mut self, orders: &[Order], beats: bool) -> RedisResult<()> {
         self.packed.clear();
+        let tells_hole = self.tell_hole();
         let mut bundles = Vec::new();
         let mut rest = orders;
         while let [first, ..] = rest {
@@ -163,8 +184,9 @@ impl<'d> Publisher<'d> {
             for order in these {
                 bundle::push(&mut self.payload, &order.bytes);
             }
+            let is_kept = self.keep(these);
             self.pack(&first.channel);
-            bundles.push(count);
+            bundles.push(Bundle { count, is_kept });
             rest = others;
         }
         if beats {
@@ -177,11 +199,73 @@ impl<'d> Publisher<'d> {
         });
         self.under_way.push_back(Pipeline {
             publications: publications.collect(),
+            tells_hole,
             bundles,
             beats,
             since: Instant::now(),
         });
         self.connection.send_packed_command(&self.packed)
+    }
+
+    /// Tells who brings clients back that something was not kept, where that is so.
+    fn tell_hole(&mut self) -> bool {
+        let desk = self.desk;
+        let Some(keeping) = &desk.keeping else {
+            return false;
+        };
+        if !desk.owes_hole.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        let hole = keeper::hole_of(&keeping.prefix);
+        self.pack_entry(&hole, 1, (keeper::WHOLE, b""), keeping.keep_ms);
+        true
+    }
+
+    /// Keeps publications to one channel, which are the payload, where that is wanted of one of them.
+    fn keep(&mut self, orders: &[Order]) -> bool {
+        let desk = self.desk;
+        let Some(keeping) = &desk.keeping else {
+            return false;
+        };
+        let (Some(head), Some(stream)) = (
+            orders.iter().find_map(|order| order.kept),
+            keeper::stream_of(&keeping.prefix, &orders[0].channel),
+        ) else {
+            return false;
+        };
+        if self.payload.len() <= RECOVERY_ENTRY_BYTES_MAX {
+            let payload = std::mem::take(&mut self.payload);
+            let entry = (keeper::WHOLE, payload.as_slice());
+            self.pack_entry(&stream, RECOVERY_ENTRIES_MAX, entry, keeping.keep_ms);
+            self.payload = payload;
+            return true;
+        }
+        let mut heads = Vec::new();
+        for order in orders {
+            bundle::push(&mut heads, &order.bytes[..head.min(order.bytes.len())]);
+        }
+        let entry = (keeper::HEAD, heads.as_slice());
+        self.pack_entry(&stream, RECOVERY_ENTRIES_MAX, entry, keeping.keep_ms);
+        true
+    }
+
+    fn pack_entry(
+        &mut self,
+        stream: &str,
+        entries_max: usize,
+        (field, bytes): (&str, &[u8]),
+        keep_ms: u32,
+    ) {
+        let Self {
+            command, packed, ..
+        } = self;
+        command.clear();
+        command.arg("XADD").arg(stream).arg("MAXLEN").arg("~");
+        command.arg(entries_max).arg("*").arg(field).arg(bytes);
+        command.write_packed_command(packed);
+        command.clear();
+        command.arg("PEXPIRE").arg(stream).arg(keep_ms);
+        command.write_packed_command(packed);
     }
 
     fn pack(&mut self, channel: &str) {
@@ -199,7 +283,10 @@ impl<'d> Publisher<'d> {
         let Some(pipeline) = self.under_way.front() else {
             return Ok(());
         };
-        let (commands, beats) = (pipeline.bundles.len(), pipeline.beats);
+        let kept = pipeline.bundles.iter().filter(|bundle| bundle.is_kept);
+        let keeps = kept.count() + usize::from(pipeline.tells_hole);
+        let commands = pipeline.bundles.len() + KEEP_COMMANDS * keeps;
+        let beats = pipeline.beats;
         let mut answers = Vec::with_capacity(commands);
         for _ in 0..commands {
             answers.push(self.connection.recv_response()?);
@@ -232,10 +319,18 @@ impl<'d> Publisher<'d> {
     }
 
     /// Tells what came of the publications of a pipeline.
-    fn settle(&self, pipeline: &Pipeline, answers: Vec<Value>) {
+    fn settle(&mut self, pipeline: &Pipeline, answers: Vec<Value>) {
         let desk = self.desk;
         let mut rest = pipeline.publications.as_slice();
-        for (count, answer) in pipeline.bundles.iter().zip(answers) {
+        let mut answers = answers.into_iter();
+        if pipeline.tells_hole {
+            self.look_at_kept(&mut answers);
+        }
+        for Bundle { count, is_kept } in &pipeline.bundles {
+            if *is_kept {
+                self.look_at_kept(&mut answers);
+            }
+            let answer = answers.next().unwrap_or(Value::Nil);
             let (these, others) = rest.split_at(*count);
             rest = others;
             these.iter().for_each(|sent| desk.forget(sent.bytes));
@@ -250,6 +345,26 @@ impl<'d> Publisher<'d> {
             for ticket in these.iter().filter_map(|sent| sent.ticket) {
                 desk.inbox.settle(ticket, Fate::Heard(nodes));
             }
+        }
+    }
+
+    /// Whether something was kept: who brings clients back is to know where it was not.
+    fn look_at_kept(&mut self, answers: &mut impl Iterator<Item = Value>) {
+        let mut errors = answers
+            .take(KEEP_COMMANDS)
+            .filter_map(|answer| match answer {
+                Value::ServerError(error) => Some(error),
+                _ => None,
+            });
+        let error = errors.next();
+        errors.for_each(drop);
+        match error {
+            Some(error) => {
+                let what = "Redis keeps no publications for clients that come back";
+                log_loss(what, &error.into(), &mut self.is_kept_refused);
+                self.desk.owes_hole.store(true, Ordering::Release);
+            }
+            None => self.is_kept_refused = false,
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rand::seq::SliceRandom;
 use redis::{Connection, ErrorKind, RedisResult, Value, cmd, from_redis_value};
 
-use super::link::{Doubts, Link, Plan, Shard};
+use super::link::{Doubts, Link, Order, Plan, Shard};
 use super::log_loss;
 use super::server::RedisServer;
 use crate::broker::{Health, Inbox};
@@ -114,9 +114,9 @@ impl Shards {
     }
 
     /// See [`crate::broker::Broker::publish`].
-    pub(super) fn publish(&self, channel: String, bytes: Vec<u8>, ticket: Option<u64>) -> bool {
-        let held = self.desk.find(&channel);
-        held.is_some_and(|held| held.link.publish(channel, bytes, ticket))
+    pub(super) fn publish(&self, order: Order) -> bool {
+        let held = self.desk.find(&order.channel);
+        held.is_some_and(|held| held.link.publish(order))
     }
 
     /// See [`crate::broker::Broker::note`].
@@ -227,6 +227,7 @@ impl Desk {
                 slots: slots.clone(),
                 alarm: Arc::clone(&self.alarm),
             }),
+            keeping: None,
             // Who has other slots than before, or none, gets another link in any case.
             doubts: Doubts::default(),
         })?;

@@ -213,6 +213,7 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
         | Purpose::Reply(_)
         | Purpose::Part { .. }
         | Purpose::Departed(_)
+        | Purpose::Recovered(_)
         | Purpose::Node { .. } => {
             unreachable!("told elsewhere")
         }

@@ -12,6 +12,7 @@ use crate::gateway::json::message::Object;
 use crate::gateway::node::Node;
 use crate::gateway::session::Mail;
 use crate::hub::{Kind, Publication, Target};
+use crate::socketio::recovery::PublicationId;
 use crate::websocket::codec::{self, Codec};
 use crate::websocket::protocol::MessageKind;
 
@@ -77,6 +78,7 @@ fn deliver(
     name: &str,
     kind: MessageKind,
     payload: &[u8],
+    id: Option<PublicationId>,
 ) -> u32 {
     let Some(audience) = node.directory().find(to, name) else {
         return 0;
@@ -95,7 +97,7 @@ fn deliver(
         node.account(),
     );
     drop(codec);
-    let publication = Arc::new(publication);
+    let publication = Arc::new(publication.known_by(id));
     for worker in audience.workers() {
         node.deliver(worker, Mail::Publish(Arc::clone(&publication)));
     }
@@ -106,7 +108,15 @@ fn deliver(
 pub(in crate::gateway) fn tell_gap(node: &Node, codec: &Mutex<Codec>) {
     let mut text = Vec::new();
     Object::new(&mut text, "gap").end();
-    let clients = deliver(node, codec, Kind::Everyone, "", MessageKind::Text, &text);
+    let clients = deliver(
+        node,
+        codec,
+        Kind::Everyone,
+        "",
+        MessageKind::Text,
+        &text,
+        None,
+    );
     node.count_cluster_gaps(clients);
 }
 
@@ -148,8 +158,10 @@ impl Inbox for Arrivals {
                 name,
                 kind,
                 payload,
+                known,
             } => {
-                let delivered = deliver(&node, &self.codec, to, name, kind, payload);
+                let id = known.map(|known| known.id(origin));
+                let delivered = deliver(&node, &self.codec, to, name, kind, payload, id);
                 if let Some(cluster) = node.cluster().filter(|_| ticket != 0) {
                     cluster.answer(origin, ticket, delivered);
                 }

@@ -4,6 +4,7 @@
 //! it knows: so a node of the next version can run beside one of this.
 
 use crate::hub::Kind;
+use crate::socketio::recovery::{Origin, PublicationId};
 use crate::websocket::protocol::MessageKind;
 use crate::websocket::utf8;
 
@@ -17,10 +18,16 @@ const QUESTION: u8 = 3;
 const REPLY: u8 = 4;
 /// Of a gap.
 const GAP: u8 = 5;
+/// Of a publication that clients who come back may be told of.
+const KNOWN: u8 = 6;
 /// Version, type, origin, ticket.
 const HEAD_BYTES: usize = 2 + 8 + 8;
+/// So much of what is known says what it is known by.
+pub const KNOWN_BYTES: usize = HEAD_BYTES + 2 + 8;
 /// Kind of the group, kind of the message, length of the name.
 const PUBLICATION_HEAD_BYTES: usize = 1 + 1 + 2;
+/// Worker, number, length of the socket.
+const KNOWN_HEAD_BYTES: usize = 2 + 8 + 1;
 
 /// Something that a node has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +53,8 @@ pub enum Content<'e> {
         kind: MessageKind,
         /// What its members get.
         payload: &'e [u8],
+        /// What it is known by, where clients who come back may be told of it.
+        known: Option<Known<'e>>,
     },
     /// To the node that has published with that ticket: so many connections get it here.
     Answer {
@@ -66,6 +75,49 @@ pub enum Content<'e> {
     Gap,
 }
 
+/// What a publication is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known<'e> {
+    /// The worker of the node that has published it.
+    pub worker: u16,
+    /// Its number there.
+    pub sequence: u64,
+    /// The name of the Socket.IO client that is not to hear it; empty where there is none.
+    pub except: &'e str,
+}
+
+impl<'e> Known<'e> {
+    /// The same without the client, of a publication of `node`.
+    pub fn id(&self, node: u64) -> PublicationId {
+        let worker = self.worker;
+        PublicationId {
+            origin: Origin { node, worker },
+            sequence: self.sequence,
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.worker.to_be_bytes());
+        out.extend_from_slice(&self.sequence.to_be_bytes());
+        let except_len = u8::try_from(self.except.len()).expect("names of sockets are shorter");
+        out.push(except_len);
+        out.extend_from_slice(self.except.as_bytes());
+    }
+
+    fn decode(bytes: &'e [u8]) -> Option<(Self, &'e [u8])> {
+        let (&worker, rest) = bytes.split_first_chunk()?;
+        let (&sequence, rest) = rest.split_first_chunk()?;
+        let (&except_len, rest) = rest.split_first()?;
+        let (except, rest) = rest.split_at_checked(usize::from(except_len))?;
+        let known = Self {
+            worker: u16::from_be_bytes(worker),
+            sequence: u64::from_be_bytes(sequence),
+            except: std::str::from_utf8(except).ok()?,
+        };
+        (known.sequence > 0).then_some((known, rest))
+    }
+}
+
 impl<'e> Envelope<'e> {
     /// The bytes that say it. Names are limited to 65,535 bytes, which none that clients can give comes near.
     pub fn encode(&self) -> Vec<u8> {
@@ -75,9 +127,18 @@ impl<'e> Envelope<'e> {
                 name,
                 kind,
                 payload,
+                known,
             } => {
                 let more = PUBLICATION_HEAD_BYTES + name.len() + payload.len();
-                let mut bytes = self.begin(PUBLICATION, more);
+                let mut bytes = match known {
+                    Some(known) => {
+                        let more = KNOWN_HEAD_BYTES + known.except.len() + more;
+                        let mut bytes = self.begin(KNOWN, more);
+                        known.encode(&mut bytes);
+                        bytes
+                    }
+                    None => self.begin(PUBLICATION, more),
+                };
                 bytes.push(byte_of(to));
                 bytes.push(match kind {
                     MessageKind::Text => 1,
@@ -120,7 +181,11 @@ impl<'e> Envelope<'e> {
         let (origin, rest) = rest.split_first_chunk()?;
         let (ticket, rest) = rest.split_first_chunk()?;
         let content = match (*version, *kind) {
-            (VERSION, PUBLICATION) => Self::publication(rest)?,
+            (VERSION, PUBLICATION) => Self::publication(rest, None)?,
+            (VERSION, KNOWN) => {
+                let (known, rest) = Known::decode(rest)?;
+                Self::publication(rest, Some(known))?
+            }
             (VERSION, ANSWER) => {
                 let (delivered, _) = rest.split_first_chunk()?;
                 let delivered = u32::from_be_bytes(*delivered);
@@ -138,7 +203,26 @@ impl<'e> Envelope<'e> {
         })
     }
 
-    fn publication(bytes: &'e [u8]) -> Option<Content<'e>> {
+    /// What the publication is known by that begins with `bytes`, of which no more than [`KNOWN_BYTES`] need be there.
+    pub fn known_by(bytes: &[u8]) -> Option<PublicationId> {
+        let ([VERSION, KNOWN], rest) = bytes.split_first_chunk()? else {
+            return None;
+        };
+        let (&node, rest) = rest.split_first_chunk()?;
+        let (_ticket, rest) = rest.split_first_chunk::<8>()?;
+        let (&worker, rest) = rest.split_first_chunk()?;
+        let (&sequence, _) = rest.split_first_chunk()?;
+        let worker = u16::from_be_bytes(worker);
+        Some(PublicationId {
+            origin: Origin {
+                node: u64::from_be_bytes(node),
+                worker,
+            },
+            sequence: u64::from_be_bytes(sequence),
+        })
+    }
+
+    fn publication(bytes: &'e [u8], known: Option<Known<'e>>) -> Option<Content<'e>> {
         let (head, rest) = bytes.split_first_chunk::<PUBLICATION_HEAD_BYTES>()?;
         let [to, kind, name_len @ ..] = head;
         let (name, payload) = rest.split_at_checked(usize::from(u16::from_be_bytes(*name_len)))?;
@@ -152,6 +236,7 @@ impl<'e> Envelope<'e> {
                 _ => return None,
             },
             payload,
+            known,
         })
     }
 }
@@ -183,8 +268,52 @@ mod tests {
                 name,
                 kind: MessageKind::Text,
                 payload,
+                known: None,
             },
         }
+    }
+
+    fn known(except: &'static str) -> Envelope<'static> {
+        let mut envelope = publication("ab", b"{}");
+        if let Content::Publication { known, .. } = &mut envelope.content {
+            *known = Some(Known {
+                worker: 3,
+                sequence: 0x0a0b,
+                except,
+            });
+        }
+        envelope
+    }
+
+    #[test]
+    fn a_publication_that_is_known_has_its_number_before_it() {
+        let bytes = known("sid").encode();
+        let head = b"\x01\x06\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\0\x09";
+        let more = b"\0\x03\0\0\0\0\0\0\x0a\x0b\x03sid\x04\x01\0\x02ab{}";
+        assert_eq!(bytes, [&head[..], more].concat());
+        for good in [known("sid"), known("")] {
+            assert_eq!(Envelope::decode(&good.encode()), Some(good));
+        }
+        for len in 0..bytes.len() - 2 {
+            assert_eq!(Envelope::decode(&bytes[..len]), None, "{len} bytes");
+        }
+        let id = PublicationId {
+            origin: Origin {
+                node: 0x0102_0304_0506_0708,
+                worker: 3,
+            },
+            sequence: 0x0a0b,
+        };
+        assert_eq!(Envelope::known_by(&bytes[..KNOWN_BYTES]), Some(id));
+        assert_eq!(Envelope::known_by(&bytes[..KNOWN_BYTES - 1]), None);
+        for (at, byte) in [(28, 0xff), (29, 0xff)] {
+            let mut bad = bytes.clone();
+            bad[at] = byte;
+            assert_eq!(Envelope::decode(&bad), None, "byte {at} = {byte}");
+        }
+        let mut zero = bytes.clone();
+        zero[20..28].fill(0);
+        assert_eq!(Envelope::decode(&zero), None, "numbers begin at one");
     }
 
     #[test]

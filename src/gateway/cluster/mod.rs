@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use super::ask::{Gathered, Question};
 use super::node::Node;
+use super::socketio::Recovery;
 use crate::broker::{Broker, Health, Identity, Inbox, Registered};
 use crate::hub::Kind;
 use crate::websocket::codec;
 use crate::websocket::protocol::MessageKind;
 use arrivals::Arrivals;
 pub(super) use arrivals::tell_gap;
-use envelope::{Content, Envelope};
+use envelope::{Content, Envelope, Known};
 pub(super) use tickets::Asker;
 use tickets::Tickets;
 
@@ -109,6 +110,7 @@ impl Cluster {
             prefix: prefix.to_owned(),
             node: node.name().to_owned(),
             own_channel: channels.echo(node.number()),
+            keep_ms: node.recovery().map(Recovery::keep_ms),
         };
         let broker = start(identity, Arc::new(arrivals))?;
         Ok(Self {
@@ -127,6 +129,7 @@ impl Cluster {
         name: &str,
         kind: MessageKind,
         payload: &[u8],
+        known: Option<Known<'_>>,
         asker: Option<Asker>,
     ) -> bool {
         let ticket = asker.map(|asker| self.tickets.open(asker));
@@ -135,8 +138,10 @@ impl Cluster {
             name,
             kind,
             payload,
+            known,
         };
-        self.send(self.channels.of(to, name), ticket, content)
+        let kept = known.map(|_| envelope::KNOWN_BYTES);
+        self.send(self.channels.of(to, name), ticket, content, kept)
     }
 
     /// Tells the node `origin` how many connections got what it has published with that ticket.
@@ -155,7 +160,8 @@ impl Cluster {
         };
         let text = serde_json::to_vec(question).expect("questions are JSON");
         let ticket = self.tickets.open(asker);
-        self.send(channel, Some(ticket), Content::Question { text: &text })
+        let question = Content::Question { text: &text };
+        self.send(channel, Some(ticket), question, None)
     }
 
     /// Replies to the question that the node `origin` knows by that ticket.
@@ -174,13 +180,19 @@ impl Cluster {
     /// Says something that nobody at this node waits for; `ticket` is that of the node that is told.
     fn tell(&self, channel: String, ticket: u64, content: Content<'_>) -> bool {
         let bytes = self.envelope(ticket, content);
-        self.broker.publish(channel, bytes, None)
+        self.broker.publish(channel, bytes, None, None)
     }
 
     /// Says something that is settled under a ticket of this node, where it has one.
-    fn send(&self, channel: String, ticket: Option<u64>, content: Content<'_>) -> bool {
+    fn send(
+        &self,
+        channel: String,
+        ticket: Option<u64>,
+        content: Content<'_>,
+        kept: Option<usize>,
+    ) -> bool {
         let bytes = self.envelope(ticket.unwrap_or(0), content);
-        let is_taken = self.broker.publish(channel, bytes, ticket);
+        let is_taken = self.broker.publish(channel, bytes, ticket, kept);
         if let Some(ticket) = ticket.filter(|_| !is_taken) {
             self.tickets.cancel(ticket);
         }
@@ -210,6 +222,16 @@ impl Cluster {
             self.tickets.cancel(ticket);
         }
         is_noted
+    }
+
+    /// The channel of a group, by which what is published to it is kept.
+    pub(super) fn channel_of(&self, kind: Kind, name: &str) -> String {
+        self.channels.of(kind, name)
+    }
+
+    /// The channel that a node listens to as long as it is there.
+    pub(super) fn channel_of_node(&self, node: u64) -> String {
+        self.channels.node(node)
     }
 
     /// How the link to the others is.

@@ -45,6 +45,7 @@ impl Collector for Figures {
         self.redis(&mut page)?;
         self.backend(&mut page)?;
         self.neighbours(&mut page)?;
+        self.recovery(&mut page)?;
         self.process(&mut page)
     }
 }
@@ -67,7 +68,7 @@ pub(super) fn family(name: &'static str, help: &'static str) -> Family {
     }
 }
 
-fn in_bytes(name: &'static str, help: &'static str) -> Family {
+pub(super) fn in_bytes(name: &'static str, help: &'static str) -> Family {
     let unit = Some(Unit::Bytes);
     Family { name, unit, help }
 }

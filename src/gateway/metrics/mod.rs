@@ -4,6 +4,7 @@
 mod backend;
 mod families;
 mod meters;
+mod recovery;
 mod text;
 
 use std::sync::Weak;

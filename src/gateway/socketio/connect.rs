@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::behind;
 use super::messages::Outbox;
+use super::recovery;
 use super::session::{Session, Upper};
 use super::sessions::with;
 use crate::gateway::bearer::{Bearer, Unauthorized, grant_of};
@@ -70,7 +71,10 @@ pub(super) fn on_connect(
         Ok(()) if namespace == MAIN_NAMESPACE => become_member(session, key, shard, now, None),
         judged => judged,
     };
-    conclude(session, key, shard, namespace, shown, entered, out);
+    let is_in = namespace == MAIN_NAMESPACE && entered.is_ok();
+    if !is_in || !recovery::begin(session, key, shard, shown) {
+        conclude(session, key, shard, namespace, shown, entered, out);
+    }
 }
 
 /// Tells the client whether it is in.
@@ -84,13 +88,18 @@ pub(super) fn conclude(
     out: &mut Outbox,
 ) {
     let name = session.socket_name(namespace, key, shard);
+    let is_main = namespace == MAIN_NAMESPACE && entered.is_ok();
+    let pid = name
+        .as_deref()
+        .filter(|_| is_main)
+        .and_then(|name| recovery::settle(session, key, name, shard));
     let (Some(name), Upper::Sockets(sockets)) = (name, &mut session.upper) else {
         return;
     };
     match entered {
         Ok(()) => {
             out.text(|to| {
-                sockets.accept(namespace, &name, None, to);
+                sockets.accept(namespace, &name, pid.as_deref(), to);
             });
             log::debug!("{} is in namespace {namespace:?}", shard.id(key));
             if shard.config.socketio.is_conformance {
@@ -181,6 +190,7 @@ pub(super) fn on_disconnect(session: &mut Session, shard: &mut Shard, namespace:
     if namespace == MAIN_NAMESPACE {
         behind::forget(session, shard);
         if let Some(json) = session.json.take() {
+            recovery::leave(shard, json.peer());
             shard.hub.remove(json.peer());
         }
     }

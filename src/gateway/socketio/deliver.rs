@@ -10,6 +10,7 @@ use crate::websocket::frame::encode_header;
 use crate::websocket::protocol::MessageKind;
 
 use super::deflated::{Direct, Forms};
+use super::recovery;
 use super::sessions::with;
 
 /// The part of a frame's first byte that tells what it carries (RFC 6455 section 5.2).
@@ -25,6 +26,9 @@ pub(in crate::gateway) fn deliver<T: Transport>(
     let mut forms = Forms::new(run.frames);
     for member in run.members {
         let is_reached = match Direct::of(engine.shard(), member.key) {
+            _ if recovery::is_special(engine.shard(), member.key) => {
+                recovery::deliver(engine.shard(), member.key, run.frames)
+            }
             Some(direct) => {
                 let frames = forms.for_whom(&direct, engine.shard());
                 if is_held {
@@ -54,6 +58,9 @@ pub(in crate::gateway) fn deliver_lossy<T: Transport>(
     let mut forms = Forms::new(run.frames);
     for member in run.members {
         let lost = match Direct::of(engine.shard(), member.key) {
+            _ if recovery::is_special(engine.shard(), member.key) => {
+                recovery::deliver(engine.shard(), member.key, run.frames).then_some(0)
+            }
             Some(direct) => {
                 let frames = forms.for_whom(&direct, engine.shard());
                 engine.send_lossy(direct.connection, frames, tag, keep_which, &mut gap)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::messages::{Outbox, fail};
 use super::session::{Session, Upper, transport_name};
 use super::sessions::with;
-use super::{connect, reply};
+use super::{connect, recovery, reply};
 use crate::gateway::ask::{Act, Described, Gathered, Purpose};
 use crate::gateway::json::Refusal;
 use crate::gateway::session::GatewaySession;
@@ -102,6 +102,7 @@ fn act<T: Transport>(engine: &mut Engine<GatewaySession, T>, key: ConnKey, outpu
             if end == End::QueueFull {
                 shard.node.tally.reached(Limit::SendQueue, 1, now, &id);
             }
+            recovery::on_end(shard, key, end);
             if let Some(session) = shard.socketio.remove(key) {
                 let transport = transport_name(session.engine.transport());
                 let client = session.client;
@@ -182,6 +183,30 @@ impl Session {
         self.upper = Upper::Over;
         self.engine.close(shard.moment());
     }
+
+    /// Does what the API asks for; whether that concerned this session.
+    fn obey(&mut self, key: ConnKey, act: &Act, shard: &mut Shard, now: Tick) -> bool {
+        match (act, &self.json) {
+            (Act::Join(room), Some(json)) => {
+                let joined = json.join(room, shard);
+                if let Some(limit) = joined.as_ref().err().and_then(Refusal::limit) {
+                    let id = shard.id(key);
+                    shard.node.tally.reached(limit, 1, now, &id);
+                }
+                joined.is_ok()
+            }
+            (Act::Leave(room), Some(json)) => {
+                let peer = json.peer();
+                shard.hub.leave(peer, crate::hub::Kind::Room, room)
+            }
+            (Act::Disconnect(..), _) if !matches!(self.upper, Upper::Over) => {
+                let out = Outbox::new(shard);
+                self.dismiss(shard, out);
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What a session asked for is known.
@@ -190,7 +215,11 @@ pub(in crate::gateway) fn tell(
     key: ConnKey,
     purpose: &Purpose,
     gathered: &Gathered,
+    now: Tick,
 ) {
+    if let Purpose::Recovered(number) = purpose {
+        return recovery::heard(shard, key, *number, gathered, now);
+    }
     with(shard, key, |session, shard| {
         let mut out = Outbox::new(shard);
         match purpose {
@@ -209,25 +238,10 @@ pub(in crate::gateway) fn tell(
 
 /// Does what the API asks for; whether that concerned this session.
 pub(in crate::gateway) fn obey(shard: &mut Shard, key: ConnKey, act: &Act, now: Tick) -> bool {
-    let obeyed = with(shard, key, |session, shard| match (act, &session.json) {
-        (Act::Join(room), Some(json)) => {
-            let joined = json.join(room, shard);
-            if let Some(limit) = joined.as_ref().err().and_then(Refusal::limit) {
-                let id = shard.id(key);
-                shard.node.tally.reached(limit, 1, now, &id);
-            }
-            joined.is_ok()
-        }
-        (Act::Leave(room), Some(json)) => {
-            let peer = json.peer();
-            shard.hub.leave(peer, crate::hub::Kind::Room, room)
-        }
-        (Act::Disconnect(..), _) if !matches!(session.upper, Upper::Over) => {
-            let out = Outbox::new(shard);
-            session.dismiss(shard, out);
-            true
-        }
-        _ => false,
+    let obeyed = with(shard, key, |session, shard| {
+        let is_done = session.obey(key, act, shard, now);
+        recovery::refresh(session, key, shard);
+        is_done
     });
     obeyed.unwrap_or(false)
 }

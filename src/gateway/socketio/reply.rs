@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::messages::Outbox;
+use super::recovery;
 use super::session::Session;
 use super::{behind, conformance};
 use crate::gateway::ask::Gathered;
@@ -18,6 +19,8 @@ const TYPE: &str = "{\"type\":\"";
 const ID: &str = "\"id\":";
 /// Bytes of an id with a namespace that take no allocation.
 const ID_BYTES: usize = 48;
+/// Events after which a client may have another user, or other rooms.
+const GROUP_EVENTS: [&str; 4] = ["register", "auth", "join", "leave"];
 
 /// An event; the answer, if any, is added to `out`.
 #[expect(clippy::too_many_arguments, reason = "all that an event is")]
@@ -55,6 +58,9 @@ pub(super) fn on_event(
                 bearer: &mut session.bearer,
             };
             json.on_request(id, request, surroundings, shard, &mut said);
+            if GROUP_EVENTS.contains(&&*event.name) {
+                recovery::refresh(session, key, shard);
+            }
             // It may be another than before.
             if let Some(bearer) = session.bearer.take() {
                 let at = shard.moment();

@@ -22,6 +22,7 @@ use crate::reactor::Tick;
 use crate::socketio::Moment;
 use crate::socketio::engine::handshake::{Refusal, Transport};
 use crate::socketio::engine::{self, End, Incoming, WebSocketId};
+use crate::socketio::packet::MAIN_NAMESPACE;
 use crate::socketio::socket::Sockets;
 use crate::websocket::protocol::MessageKind;
 
@@ -191,6 +192,11 @@ impl Session {
         key: ConnKey,
         shard: &Shard,
     ) -> Option<String> {
+        let desk = shard.recovery.as_ref();
+        let own = desk.and_then(|desk| desk.sid(key));
+        if let Some(sid) = own.filter(|_| namespace == MAIN_NAMESPACE) {
+            return Some(sid.to_owned());
+        }
         let name = SocketName {
             worker: shard.worker as u16,
             session: key,

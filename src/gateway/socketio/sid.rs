@@ -138,6 +138,18 @@ pub(in crate::gateway) fn route(value: &[u8]) -> Option<&str> {
     str::from_utf8(value).ok().filter(|_| is_plain && fits)
 }
 
+/// A name that only its client knows, by which it is known when it comes back.
+pub(super) fn private_name() -> Box<str> {
+    let bytes: [u8; SOCKET_BYTES] = rand::random();
+    BASE64_URL_SAFE_NO_PAD.encode(bytes).into()
+}
+
+/// Whether that may be a private name, or the name of a socket, of any process.
+pub(super) fn may_be_name(name: &str) -> bool {
+    let mut bytes = [0; SOCKET_BYTES];
+    BASE64_URL_SAFE_NO_PAD.decode_slice(name, &mut bytes) == Ok(SOCKET_BYTES)
+}
+
 /// A new secret.
 pub(super) fn secret() -> Secret {
     rand::random()

@@ -291,6 +291,7 @@ impl Entries {
             connect_timeout: self.duration(Key::SocketioConnectTimeout),
             payload_bytes_max: self.number(Key::SocketioMaxPayload) as usize,
             namespaces: namespaces.to_vec(),
+            recovery: self.duration(Key::SocketioRecovery),
             is_conformance: self.switch(Key::SocketioConformance),
         })
     }

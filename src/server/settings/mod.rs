@@ -199,6 +199,8 @@ pub struct SocketIoSettings {
     pub payload_bytes_max: usize,
     /// Namespaces besides the main one.
     pub namespaces: Vec<String>,
+    /// Time in which a client may come back as who it was; zero never.
+    pub recovery: Duration,
     /// Whether events are answered as the protocol's test suite wants it.
     pub is_conformance: bool,
 }

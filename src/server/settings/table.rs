@@ -53,6 +53,7 @@ pub enum Key {
     SocketioConnectTimeout,
     SocketioMaxPayload,
     SocketioNamespaces,
+    SocketioRecovery,
     SocketioConformance,
     SocketioRedisAdapter,
     SocketioRedisKey,

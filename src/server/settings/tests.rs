@@ -116,6 +116,7 @@ fn defaults() {
         connect_timeout: Duration::from_secs(45),
         payload_bytes_max: 1_000_000,
         namespaces: Vec::new(),
+        recovery: Duration::ZERO,
         is_conformance: false,
     };
     assert_eq!(settings.socketio, socketio);

@@ -11,11 +11,12 @@ use crate::gateway::shard::Shard;
 use crate::gateway::socketio::messages::Outbox;
 use crate::gateway::socketio::session::Session;
 use crate::gateway::socketio::sessions::with;
-use crate::gateway::socketio::{connect, reply};
+use crate::gateway::socketio::{connect, recovery, reply};
 use crate::hub;
 use crate::id::ConnKey;
 use crate::reactor::Tick;
 use crate::socketio::packet::{Event, put_ack, put_event};
+use crate::socketio::recovery::Offset;
 
 /// An event that the back end is to answer.
 #[derive(Debug)]
@@ -145,12 +146,17 @@ impl Session {
             following::join(json, &answer.join, key, shard, now);
             following::leave(json.peer(), &answer.leave, shard);
         }
+        recovery::refresh(self, key, shard);
+        let offset = recovery::offset(shard, key, namespace);
         for message in &answer.send {
             let message = message.get();
-            out.text(|to| {
-                if !hub::put_event_of(namespace, message, to) {
-                    put_event(namespace, None, "message", message, None, to);
-                }
+            let mut event = Vec::new();
+            if !hub::put_event_of(namespace, message, &mut event) {
+                put_event(namespace, None, "message", message, None, &mut event);
+            }
+            out.text(|to| match &offset {
+                Some(offset) => Offset::put_behind(offset, &event, to),
+                None => to.extend_from_slice(&event),
             });
         }
         let own = self.json.as_ref().map(JsonEndpoint::peer);

@@ -13,6 +13,7 @@ use crate::gateway::json::Refusal;
 use crate::gateway::shard::Shard;
 use crate::gateway::socketio::connect::{self, Refused};
 use crate::gateway::socketio::messages::{Outbox, on_message};
+use crate::gateway::socketio::recovery;
 use crate::gateway::socketio::session::Session;
 use crate::gateway::socketio::sessions::with;
 use crate::id::ConnKey;
@@ -21,6 +22,9 @@ use crate::socketio::packet::MAIN_NAMESPACE;
 
 /// Status of whoever is refused because the back end does not say that it may come in.
 const AWAY: u16 = 503;
+
+/// What no back end is shown: a token where tokens are believed, and what a client comes back with.
+const KEPT: [&str; 3] = ["token", "pid", "offset"];
 
 /// A client that the back end is asked about.
 #[derive(Debug)]
@@ -47,8 +51,13 @@ pub(in crate::gateway::socketio) fn ask_whether_in(
     let (Some(stay), Some(backing)) = (session.stay(namespace), &mut session.backing) else {
         return Ok(());
     };
-    let has_tokens = shard.config.tokens.is_some();
-    let shown = auth.and_then(|auth| read_auth(auth, has_tokens));
+    let kept: &[&str] = match (shard.config.tokens.is_some(), shard.recovery.is_some()) {
+        (false, false) => &[],
+        (true, false) => &KEPT[..1],
+        (false, true) => &KEPT[1..],
+        (true, true) => &KEPT,
+    };
+    let shown = auth.and_then(|auth| read_auth(auth, kept));
     if let Some(token) = shown.as_ref().and_then(|shown| shown.token.as_deref()) {
         backing.asked.claims = bearer::claims_in(token);
     }
@@ -88,14 +97,18 @@ struct Shown {
     rest: Box<RawValue>,
 }
 
-/// Reads what a client shows, a JSON object. Where tokens are believed a `token` in it stays here.
-fn read_auth(auth: &str, has_tokens: bool) -> Option<Shown> {
-    if !has_tokens {
+/// Reads what a client shows, a JSON object. What `kept` names stays here.
+fn read_auth(auth: &str, kept: &[&str]) -> Option<Shown> {
+    if kept.is_empty() {
         let rest = RawValue::from_string(auth.to_owned()).ok()?;
         return Some(Shown { token: None, rest });
     }
     let mut fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(auth).ok()?;
-    let token = fields.remove("token");
+    let mut token = None;
+    for name in kept {
+        let field = fields.remove(*name);
+        token = token.or(field.filter(|_| *name == KEPT[0]));
+    }
     Some(Shown {
         token: token.and_then(|token| serde_json::from_str(token.get()).ok()),
         rest: to_raw_value(&fields).ok()?,
@@ -122,7 +135,15 @@ pub(in crate::gateway) fn on_admitted(
         let mut out = Outbox::new(shard);
         let entered = session.enter(key, shard, now, namespace, answer);
         let is_in = entered.is_ok();
-        connect::conclude(session, key, shard, namespace, &shown, entered, &mut out);
+        let is_main = &**namespace == MAIN_NAMESPACE;
+        if is_in && is_main && recovery::begin(session, key, shard, &shown) {
+            // The client is not told so yet, and what it says waits on.
+            if let Some(backing) = &mut session.backing {
+                backing.waiting.begin(namespace, *stay, &shown);
+            }
+        } else {
+            connect::conclude(session, key, shard, namespace, &shown, entered, &mut out);
+        }
         for held in held {
             on_message(session, key, shard, now, &held.message(), &mut out);
         }
@@ -131,6 +152,26 @@ pub(in crate::gateway) fn on_admitted(
         Some(is_in)
     });
     entered.flatten().unwrap_or(false)
+}
+
+/// A client that was in the main namespace and not told so is told now: what it has said meanwhile is heard.
+pub(in crate::gateway::socketio) fn go_on(
+    session: &mut Session,
+    key: ConnKey,
+    shard: &mut Shard,
+    now: Tick,
+    out: &mut Outbox,
+) {
+    let stay = session.stay(MAIN_NAMESPACE);
+    let Some((backing, stay)) = session.backing.as_mut().zip(stay) else {
+        return;
+    };
+    if backing.waiting.end(MAIN_NAMESPACE, stay).is_none() {
+        return;
+    }
+    for held in backing.waiting.release() {
+        on_message(session, key, shard, now, &held.message(), out);
+    }
 }
 
 impl Session {
@@ -192,16 +233,27 @@ mod tests {
 
     #[test]
     fn a_token_that_is_believed_stays_here() {
-        let shown = |auth, has_tokens| {
-            let shown = read_auth(auth, has_tokens)?;
+        let shown = |auth, kept: &[&str]| {
+            let shown = read_auth(auth, kept)?;
             Some((shown.token, shown.rest.get().to_owned()))
         };
         let auth = r#"{"token":"a.b.c","n": 1.50,"\u0061":{"token":1}}"#;
-        assert_eq!(shown(auth, false), Some((None, auth.to_owned())));
+        assert_eq!(shown(auth, &[]), Some((None, auth.to_owned())));
         let rest = r#"{"a":{"token":1},"n":1.50}"#.to_owned();
-        assert_eq!(shown(auth, true), Some((Some("a.b.c".to_owned()), rest)));
-        assert_eq!(shown(r#"{"token":7}"#, true), Some((None, "{}".to_owned())));
+        assert_eq!(
+            shown(auth, &KEPT[..1]),
+            Some((Some("a.b.c".to_owned()), rest))
+        );
+        assert_eq!(
+            shown(r#"{"token":7}"#, &KEPT),
+            Some((None, "{}".to_owned()))
+        );
         // What cannot be read is not told in part.
-        assert_eq!(shown(r#"{"\ud800":1}"#, true), None);
+        assert_eq!(shown(r#"{"\ud800":1}"#, &KEPT), None);
+        let auth = r#"{"pid":"p","n":1,"offset":"o"}"#;
+        assert_eq!(
+            shown(auth, &KEPT[1..]),
+            Some((None, "{\"n\":1}".to_owned()))
+        );
     }
 }

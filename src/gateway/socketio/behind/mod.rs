@@ -7,8 +7,8 @@ mod waiting;
 
 pub(in crate::gateway) use emitted::{Emitted, on_answered};
 pub(super) use emitted::{ask_about_event, is_foreign};
-pub(super) use entering::ask_whether_in;
 pub(in crate::gateway) use entering::{Entering, on_admitted};
+pub(super) use entering::{ask_whether_in, go_on};
 
 use serde_json::value::RawValue;
 

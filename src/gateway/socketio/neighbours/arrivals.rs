@@ -16,6 +16,7 @@ use crate::gateway::cluster;
 use crate::gateway::node::Node;
 use crate::gateway::session::Mail;
 use crate::gateway::socketio::deliver::put_frame;
+use crate::gateway::socketio::sid;
 use crate::hub::{Kind, Publication, Target};
 use crate::socketio::adapter::{
     AdapterError, Ask, Broadcast, Channel, EventData, Request, Selection,
@@ -242,7 +243,10 @@ fn workers_of<'r>(node: &Node, rooms: impl IntoIterator<Item = &'r str>) -> BTre
         if let Some(audience) = node.directory().find(Kind::Room, room) {
             workers.extend(audience.workers());
         }
-        if let Some(socket) = node.session_names.read_socket(room) {
+        if node.recovery().is_some() && sid::may_be_name(room) {
+            // Whose name it is may have come back at any worker.
+            workers.extend(all_workers(node));
+        } else if let Some(socket) = node.session_names.read_socket(room) {
             workers.insert(usize::from(socket.worker));
         }
     }

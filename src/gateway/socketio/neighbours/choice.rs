@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::gateway::shard::Shard;
+use crate::gateway::socketio::recovery;
 use crate::gateway::socketio::session::Session;
 use crate::hub::{Encoding, Kind};
 use crate::id::ConnKey;
@@ -28,12 +29,14 @@ pub(super) fn everybody<'s>(
 ) -> Vec<Chosen<'s>> {
     let excepted = in_rooms(shard, namespace, &selection.except).map(|one| one.key);
     let mut passed: HashSet<ConnKey> = excepted.collect();
+    // Who is coming back hears nothing before it is told so.
+    let is_there = |one: &Chosen<'_>| !recovery::is_waiting(shard, one.key);
     if selection.rooms.is_empty() {
-        let all = all(shard, namespace);
+        let all = all(shard, namespace).filter(is_there);
         return all.filter(|one| !passed.contains(&one.key)).collect();
     }
     // Who was taken once is passed over from then on.
-    let chosen = in_rooms(shard, namespace, &selection.rooms);
+    let chosen = in_rooms(shard, namespace, &selection.rooms).filter(is_there);
     chosen.filter(|one| passed.insert(one.key)).collect()
 }
 
@@ -85,6 +88,11 @@ fn in_rooms<'a, 's: 'a>(
 
 /// The session whose socket in the namespace has that name, and so is alone in the room of it.
 fn owner(shard: &Shard, namespace: &str, room: &str) -> Option<ConnKey> {
+    if let Some(key) = recovery::restored(shard, room)
+        && namespace == MAIN_NAMESPACE
+    {
+        return Some(key);
+    }
     let name = shard.node.session_names.read_socket(room)?;
     let session = shard.socketio.get(name.session)?;
     let is_it = usize::from(name.worker) == shard.worker

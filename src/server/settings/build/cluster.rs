@@ -27,6 +27,11 @@ impl Entries {
             }
             return Ok(None);
         }
+        if !nodes.is_empty() && !self.duration(Key::SocketioRecovery).is_zero() {
+            let problem =
+                "must not come with REDIS_CLUSTER_NODES: nothing is kept in a Redis Cluster";
+            return Err(self.wrong(Key::SocketioRecovery, problem.to_owned()));
+        }
         let server = match (sentinels.is_empty(), nodes.is_empty()) {
             (true, true) => server,
             (false, true) => {

@@ -349,6 +349,9 @@ pub static SETTINGS: &[Setting] = &[
     )
     .default("")
     .means("Namespaces that clients may be in besides `/`."),
+    row(Key::SocketioRecovery, "SOCKETIO_RECOVERY", Theme::SocketIo, duration(0, 600 * SECOND))
+        .default("0s")
+        .means("Time in which a client that has lost its connection may come back as who it was, and hears what it has missed (`docs/socketio.md`); 0 is off."),
     row(Key::SocketioConformance, "SOCKETIO_CONFORMANCE", Theme::SocketIo, Kind::Switch)
         .default("off")
         .means("Whether the events of the protocol's test suite are answered, in `/` and `/custom`: for tests."),

@@ -342,3 +342,19 @@ fn a_bad_dot_env_line_is_named_by_its_number_and_not_shown() {
     let error = World::new().file(".env", "PORT=1\nKEY=\"hunter2\n").error();
     assert_eq!(error, ".env line 2: must be NAME=value lines");
 }
+
+#[test]
+fn clients_are_not_recovered_by_a_redis_cluster() {
+    let world = |redis| {
+        World::new()
+            .environment("REDIS_CLUSTER_NODES", "a")
+            .environment("REDIS_ENABLED", redis)
+            .environment("SOCKETIO_RECOVERY", "2m")
+    };
+    assert_eq!(
+        world("on").error(),
+        "SOCKETIO_RECOVERY = \"2m\" (environment): must not come with REDIS_CLUSTER_NODES: nothing is kept in a Redis Cluster"
+    );
+    let settings = world("off").load().settings;
+    assert_eq!(settings.socketio.recovery, Duration::from_secs(120));
+}
