@@ -19,6 +19,7 @@ pub(crate) mod faults;
 pub(crate) mod frame;
 pub(crate) mod front;
 pub(crate) mod gateway;
+pub(crate) mod guest;
 pub(crate) mod lines;
 pub(crate) mod metrics;
 pub(crate) mod nginx;

@@ -117,6 +117,10 @@ const scenarios = {
     socket.onAny((name, ...args) => console.log(`EVENT ${JSON.stringify([name, ...args])}`));
     socket.on('disconnect', (reason) => console.log(`DISCONNECTED ${reason}`));
     socket.on('connect', async () => {
+      if (socket.recovered) {
+        console.log(`RECOVERED ${transport(socket)}`);
+        return;
+      }
       if (options.userId) {
         await ask(socket, 'register', { userId: options.userId });
       }
