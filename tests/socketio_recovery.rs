@@ -125,7 +125,11 @@ fn long_polling_comes_back_as_well() {
     let mut socket = session.upgrade();
     publish(&server, "r", 4);
     assert_eq!(known.hear(&socket.read_packet()).1, json!(4));
-    let mut guest = Guest { socket, known };
+    let mut guest = Guest {
+        socket,
+        known,
+        session: session.sid.clone(),
+    };
     guest.expect_silence();
     publish(&server, "r", 5);
     let known = guest.vanish(&server);

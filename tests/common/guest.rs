@@ -7,7 +7,7 @@ use super::frame;
 use super::gateway::{call, look};
 use super::metrics::Samples;
 use super::server::Server;
-use super::socketio::Socket;
+use super::socketio::{Socket, refusal};
 
 /// What a client knows that may come back.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +56,8 @@ impl Known {
 pub(crate) struct Guest {
     pub(crate) socket: Socket,
     pub(crate) known: Known,
+    /// The name of its session.
+    pub(crate) session: String,
 }
 
 impl Guest {
@@ -70,10 +72,16 @@ impl Guest {
     }
 
     pub(crate) fn come(server: &Server, connect: &str, mut known: Known) -> (Self, bool) {
-        let (mut socket, _) = Socket::open(server, "/socket.io/");
+        let (mut socket, open) = Socket::open(server, "/socket.io/");
         socket.say(connect);
         let is_recovered = known.take(&socket.read_packet());
-        (Self { socket, known }, is_recovered)
+        let session = open["sid"].as_str().expect("a name").to_owned();
+        let guest = Self {
+            socket,
+            known,
+            session,
+        };
+        (guest, is_recovered)
     }
 
     /// A user in a room.
@@ -113,9 +121,12 @@ impl Guest {
 
     /// Its connection is lost, and the server knows.
     pub(crate) fn vanish(self, server: &Server) -> Known {
-        let before = sessions(server);
         drop(self.socket);
-        eventually("the client is lost", || sessions(server) == before - 1);
+        let target = format!("/socket.io/?EIO=4&transport=polling&sid={}", self.session);
+        eventually("the client is lost", || {
+            let response = server.connect().get(&target);
+            refusal(&response) == (400, json!(1))
+        });
         self.known
     }
 }
