@@ -1,5 +1,5 @@
 //! Engine.IO and Socket.IO: JSON against `serde_json`, packets against what is written of them, the same packets over each
-//! transport, and a session whose transports, messages and time come in any order.
+//! transport, queries, offsets that are taken as they are written alone, and a session whose transports, messages and time come in any order.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,6 +11,7 @@ use tidegate::socketio::engine::payload::{Packets, SEPARATOR};
 use tidegate::socketio::engine::{Config, End, Incoming, Session};
 use tidegate::socketio::json::{self, JsonError, Shape};
 use tidegate::socketio::packet::{self, Body};
+use tidegate::socketio::recovery::Offset;
 use tidegate::socketio::socket::{self, Sockets};
 
 #[path = "socketio_session.rs"]
@@ -34,7 +35,10 @@ pub fn check(data: &[u8]) {
         0 => check_json(text),
         1 => check_packet(text),
         2 => check_transports(text),
-        _ => check_request(text),
+        _ => {
+            check_request(text);
+            check_offset(text);
+        }
     }
 }
 
@@ -137,6 +141,23 @@ fn check_request(query: &str) {
         let request = Request::read(method, query, is_upgrade);
         let longer = format!("t=1&__proto__=2&{query}");
         assert_eq!(Request::read(method, &longer, is_upgrade), request);
+    }
+}
+
+/// There is one text for each offset, and it comes off an event as it was put there.
+fn check_offset(text: &str) {
+    if let Some(offset) = Offset::decode(text) {
+        assert_eq!(offset.encode(), text);
+        assert!(offset.own.is_none_or(|own| offset.seen.has(own)));
+        let mut event = Vec::new();
+        Offset::put_behind(text, br#"["e"]"#, &mut event);
+        let bare = br#"["e"]"#.to_vec();
+        assert_eq!(Offset::take_off(&event), Some((bare, offset)));
+    }
+    if let Some((bare, offset)) = Offset::take_off(text.as_bytes()) {
+        let mut event = Vec::new();
+        Offset::put_behind(&offset.encode(), &bare, &mut event);
+        assert_eq!(event, text.as_bytes());
     }
 }
 
