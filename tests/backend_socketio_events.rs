@@ -225,7 +225,8 @@ fn what_a_client_says_before_it_is_in_waits_in_order() {
     // Not without end: neither by number nor by size.
     let ping = r#"42["ping"]"#.to_owned();
     let large = format!("42[\"e\",\"{}\"]", "x".repeat(400_000));
-    for (text, count) in [(&ping, 65), (&large, 3)] {
+    back_end.wait_for("disconnect", 2);
+    for (nth, (text, count)) in (3..).zip([(&ping, 65), (&large, 3)]) {
         let (mut socket, _) = Socket::open(&server, PATH);
         socket.say("40{}");
         for _ in 0..count {
@@ -233,6 +234,8 @@ fn what_a_client_says_before_it_is_in_waits_in_order() {
         }
         socket.expect_end();
         key.send(()).expect("it waits");
+        // Only then nobody waits any more whom the next key would let in.
+        back_end.wait_for("disconnect", nth);
     }
 }
 
