@@ -357,6 +357,7 @@ fn clusters_of_other_prefixes_do_not_hear_each_other() {
     let cluster = Cluster::builder(2, &redis)
         .env_of(1, "REDIS_PREFIX", "another")
         .start();
+    await_status(&cluster, "ok");
     let (mut ann, mut bob) = (cluster.member(0, "ann"), cluster.member(1, "bob"));
     assert_eq!(ann.ask(&chat("bob", "hello")), ack("hello", 0));
     bob.expect_silence();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::back_end::{BackEnd, nothing};
-use common::cluster::Cluster;
+use common::cluster::{Cluster, await_status};
 use common::gateway::{API_KEY, builder};
 use common::peer::{Peer, facts, node_with_axe};
 use common::redis::Redis;
@@ -59,6 +59,7 @@ fn an_operator_works_on_the_dashboard() {
 fn the_dashboard_shows_all_nodes_and_that_redis_is_away() {
     let mut redis = Redis::start();
     let cluster = Cluster::start(2, &redis);
+    await_status(&cluster, "ok");
     let mut ann = cluster.member(1, "ann");
     let mut command = node_with_axe("dashboard_cluster.cjs");
     command.args([&origin(cluster.node(0)), API_KEY, "ann"]);

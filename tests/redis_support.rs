@@ -5,7 +5,7 @@ mod common;
 use std::io;
 use std::time::{Duration, Instant};
 
-use common::cluster::Cluster;
+use common::cluster::{Cluster, await_status};
 use common::faults::{Faults, Lane};
 use common::gateway::{Member, look};
 use common::redis::Redis;
@@ -331,6 +331,7 @@ fn assert_alive(member: &mut Member) {
 fn nginx_reaches_every_node_of_a_cluster() {
     let redis = Redis::start();
     let cluster = Cluster::start(3, &redis);
+    await_status(&cluster, "ok");
     assert_eq!(cluster.len(), 3);
     let mut members: Vec<_> = (0..6)
         .map(|index| cluster.member_through_nginx(&format!("user {index}")))
@@ -348,6 +349,7 @@ fn nginx_reaches_every_node_of_a_cluster() {
 fn nginx_goes_round_a_killed_node() {
     let redis = Redis::start();
     let mut cluster = Cluster::start(3, &redis);
+    await_status(&cluster, "ok");
     let address = cluster.node(0).address();
     let mut held = cluster.member(1, "held");
     cluster.kill(0);
@@ -358,9 +360,12 @@ fn nginx_goes_round_a_killed_node() {
     members.iter_mut().for_each(assert_alive);
     cluster.restart(0);
     assert_eq!(cluster.node(0).address(), address);
+    // Before that whoever comes is told of a gap.
+    await_status(&cluster, "ok");
     assert_alive(&mut cluster.member(0, "back"));
     cluster.stop(0);
     cluster.restart(0);
+    await_status(&cluster, "ok");
     assert_alive(&mut cluster.member(0, "back again"));
     assert_alive(&mut held);
 }

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::client::Client;
-use common::cluster::{Cluster, ClusterBuilder};
+use common::cluster::{Cluster, ClusterBuilder, await_status};
 use common::gateway::{Member, call};
 use common::peer::{Peer, facts, socketio};
 use common::redis::Redis;
@@ -40,6 +40,7 @@ fn target(sid: &str) -> String {
 fn users_reach_each_other_across_nodes() {
     let redis = Redis::start();
     let cluster = Cluster::builder(2, &redis).start();
+    await_status(&cluster, "ok");
     let mut ann = Member::of(cluster.node(0), "ann");
     let (mut bob, _) = Socket::open(cluster.node(1), "/socket.io/");
     bob.say("40");
@@ -64,6 +65,7 @@ fn users_reach_each_other_across_nodes() {
 fn a_gap_in_the_cluster_is_told() {
     let mut redis = Redis::start();
     let cluster = Cluster::builder(1, &redis).start();
+    await_status(&cluster, "ok");
     let (mut bob, _) = Socket::open(cluster.node(0), "/socket.io/");
     bob.say("40");
     assert!(bob.read_packet().starts_with("40"));
@@ -76,6 +78,7 @@ fn a_gap_in_the_cluster_is_told() {
 fn requests_of_a_session_go_to_its_node() {
     let redis = Redis::start();
     let cluster = builder(2, &redis).start();
+    await_status(&cluster, "ok");
     let mut client = cluster.nginx().connect();
     let names: Vec<String> = (0..20).map(|_| open(&mut client)).collect();
     for _ in 0..2 {
@@ -103,6 +106,7 @@ fn requests_of_a_session_go_to_its_node() {
 fn npm_clients_talk_over_two_nodes_behind_nginx() {
     let redis = Redis::start();
     let cluster = builder(2, &redis).start();
+    await_status(&cluster, "ok");
     for options in ["{}", "{\"transports\":[\"polling\"]}"] {
         for scenario in ["talk", "people", "namespaces"] {
             node(scenario, &cluster, options);
@@ -115,6 +119,7 @@ fn npm_clients_talk_over_two_nodes_behind_nginx() {
 fn npm_clients_go_on_at_another_node() {
     let redis = Redis::start();
     let mut cluster = builder(2, &redis).start();
+    await_status(&cluster, "ok");
     let options = json!({ "reconnectionDelay": 20, "reconnectionDelayMax": 100, "userId": "bob" });
     let mut command = socketio("client.cjs");
     let url = format!("http://{}", cluster.nginx().address());

@@ -4,7 +4,7 @@
 mod common;
 
 use common::DEADLINE;
-use common::cluster::{Cluster, await_listeners, status};
+use common::cluster::{Cluster, await_listeners, await_status, status};
 use common::gateway::{API_KEY, Member, builder};
 use common::metrics::{Samples, expect_value};
 use common::peer::{Peer, socketio_nodes};
@@ -35,6 +35,7 @@ impl Stage {
             .env("SOCKETIO_REDIS_ADAPTER", "on")
             .env("SOCKETIO_NAMESPACES", "/chat")
             .start();
+        await_status(&cluster, "ok");
         let mut command = socketio_nodes("mixed.cjs");
         command.args([redis.url().as_str(), API_KEY]);
         command.args([0, 1].map(|node| format!("http://{}", cluster.node(node).address())));
@@ -232,6 +233,7 @@ fn neighbour(url: impl ToString) -> ServerBuilder {
 fn neighbour_with_gina(builder: ServerBuilder) -> (Server, Member) {
     let server = builder.start();
     expect_value(&server, LISTENS, 1.0);
+    common::eventually("it is well", || status(&server) == "ok");
     let mut gina = Member::of(&server, "gina");
     gina.join("r");
     (server, gina)
