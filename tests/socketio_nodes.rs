@@ -5,6 +5,7 @@ mod common;
 
 use common::DEADLINE;
 use common::cluster::{Cluster, await_listeners, await_status, status};
+use common::frame;
 use common::gateway::{API_KEY, Member, builder};
 use common::metrics::{Samples, expect_value};
 use common::peer::{Peer, socketio_nodes};
@@ -239,6 +240,16 @@ fn neighbour_with_gina(builder: ServerBuilder) -> (Server, Member) {
     (server, gina)
 }
 
+/// A client over WebSocket that is in the room.
+fn ann_in_room(server: &Server) -> Socket {
+    let (mut socket, _) = Socket::open(server, "/socket.io/");
+    socket.say("40");
+    assert!(socket.read_packet().starts_with("40{"));
+    socket.register("ann");
+    assert_eq!(socket.ask("join", &json!("r")), json!({ "room": "r" }));
+    socket
+}
+
 /// A text in MessagePack.
 fn packed(text: &str) -> Vec<u8> {
     let len = u16::try_from(text.len()).expect("a short text");
@@ -437,11 +448,7 @@ fn what_is_volatile_passes_by_who_reads_too_slowly() {
         .env("SEND_QUEUE_HARD", "64MiB")
         .env("SEND_QUEUE_SOFT", "64MiB");
     let (server, mut gina) = neighbour_with_gina(builder);
-    let (mut socket, _) = Socket::open(&server, "/socket.io/");
-    socket.say("40");
-    assert!(socket.read_packet().starts_with("40{"));
-    socket.register("ann");
-    assert_eq!(socket.ask("join", &json!("r")), json!({ "room": "r" }));
+    let mut socket = ann_in_room(&server);
     let mut client = redis.client();
     // More than the kernel takes in.
     let long = "x".repeat(60_000);
@@ -458,6 +465,25 @@ fn what_is_volatile_passes_by_who_reads_too_slowly() {
         assert_eq!(socket.read_packet().len(), long.len() + "42[\"\"]".len());
     }
     assert_eq!(socket.read_packet(), "42[\"end\"]");
+}
+
+#[test]
+fn who_is_answered_in_the_same_turn_gets_what_is_volatile() {
+    let redis = Redis::start();
+    let (server, _gina) = neighbour_with_gina(neighbour(redis.url()));
+    let mut socket = ann_in_room(&server);
+    let mut client = redis.client();
+    // Both workers are asked, and what they say comes behind other mail.
+    let questions = frame::text("421[\"presence\",\"r\"]").repeat(20);
+    for _ in 0..50 {
+        socket.client.send_bytes(&questions);
+        publish(&mut client, IN_ROOM, &volatile("volatile"));
+        let packets: Vec<String> = (0..=20).map(|_| socket.read_packet()).collect();
+        let events = packets
+            .iter()
+            .filter(|packet| *packet == "42[\"volatile\"]");
+        assert_eq!(events.count(), 1, "{packets:?}");
+    }
 }
 
 /// Who asks is not to wait for a node that goes away.

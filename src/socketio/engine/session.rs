@@ -228,12 +228,15 @@ impl Session {
         self.transport
     }
 
+    /// The WebSocket that carries it.
+    pub fn carrier(&self) -> Option<WebSocketId> {
+        let is_carried = self.transport == Transport::WebSocket && self.phase == Phase::Open;
+        is_carried.then_some(self.websocket)
+    }
+
     /// The WebSocket that carries it, where nothing waits to be sent before.
     pub fn websocket(&self) -> Option<WebSocketId> {
-        let is_direct = self.transport == Transport::WebSocket
-            && self.phase == Phase::Open
-            && self.queue.is_empty();
-        is_direct.then_some(self.websocket)
+        self.carrier().filter(|_| self.queue.is_empty())
     }
 
     /// Bytes of packets that wait for something to carry them.

@@ -182,27 +182,39 @@ pub(super) fn send<T: Transport>(
     frames: Shared,
     is_volatile: bool,
 ) -> bool {
+    if is_volatile && reads_too_slowly(engine, key) {
+        return false;
+    }
     let connection = if is_session(key) {
         websocket_of(engine.shard(), key)
     } else {
         Some(key)
     };
-    let Some(connection) = connection else {
-        let waits = |shard: &mut Shard| {
-            let session = shard.socketio.get(key);
-            session
-                .is_some_and(|session| session.poll.is_none() && session.engine.queued_bytes() > 0)
+    match connection {
+        Some(connection) => engine.hold_shared(connection, &[frames]),
+        None => keep(engine.shard(), key, &[frames]),
+    }
+}
+
+/// Whether what was sent to a connection or a session before has still to leave, because its peer takes it too slowly. An answer of this
+/// turn, which a session with a WebSocket sends at its end, is no sign of that.
+fn reads_too_slowly<T: Transport>(engine: &mut Engine<GatewaySession, T>, key: ConnKey) -> bool {
+    let mut connection = Some(key);
+    if is_session(key) {
+        let Some(session) = engine.shard().socketio.get(key) else {
+            return true;
         };
-        return !(is_volatile && waits(engine.shard())) && keep(engine.shard(), key, &[frames]);
-    };
-    if is_volatile {
-        let mut is_slow = false;
-        engine.visit(connection, |_, cx| is_slow = cx.out.is_congested());
-        if is_slow {
-            return false;
+        let carrier = session.engine.carrier();
+        connection = carrier.and_then(|carrier| session.connection_of(carrier));
+        if connection.is_none() {
+            return session.poll.is_none() && session.engine.queued_bytes() > 0;
         }
     }
-    engine.hold_shared(connection, &[frames])
+    let mut is_congested = false;
+    if let Some(connection) = connection {
+        engine.visit(connection, |_, cx| is_congested = cx.out.is_congested());
+    }
+    is_congested
 }
 
 fn do_one<T: Transport>(
