@@ -154,6 +154,12 @@ pub const NEIGHBOUR_ANSWER_BYTES_MAX: usize = 8 << 20;
 pub const NEIGHBOUR_QUESTIONS_MAX: usize = 4_096;
 /// Time that clients have for their answers to such a broadcast at most, milliseconds.
 pub const NEIGHBOUR_ANSWER_MS_MAX: u32 = 600_000;
+/// Time that clients have for their answers to a back end at most, milliseconds. Less than proxies wait.
+pub const CLIENT_ANSWER_MS_MAX: u16 = 60_000;
+/// Bytes of such answers to one question, near enough; what is beyond it is left out.
+pub const CLIENT_ANSWERS_BYTES_MAX: usize = 8 << 20;
+/// Calls of back ends at one worker that wait for clients; beyond it they are refused.
+pub const CLIENT_QUESTIONS_MAX: usize = 4_096;
 /// Workers of all nodes that an offset of Socket.IO tells of; beyond it events have none, and their clients are not recovered.
 pub const RECOVERY_ORIGINS_MAX: usize = 2_048;
 /// Bytes of an offset that a client shows; beyond it the client is not recovered.

@@ -211,6 +211,23 @@ fn npm_clients_that_are_sent_away_hear_it_once() {
     }
 }
 
+#[test]
+fn npm_clients_answer_what_a_back_end_asks() {
+    on_one_and_on_two(|server| {
+        for transport in ["polling", "websocket"] {
+            let options = json!({ "userId": "bob", "transports": [transport] });
+            let mut bob = listener(&url(server), &options);
+            bob.wait_for(&format!("READY {transport}"));
+            let body = json!({ "userId": "bob", "event": "ready", "data": { "pier": 3 } });
+            let (status, told) = call(&mut server.connect(), "/api/ask", &body);
+            assert_eq!((status, &told["asked"]), (200, &json!(1)), "{told}");
+            assert_eq!(told["answers"][0]["data"], json!([3, "Aw=="]), "{told}");
+            bob.end_input();
+            assert!(bob.wait_exit().success());
+        }
+    });
+}
+
 /// A conversation by lines: a peer in Node with a client of the gateway protocol.
 #[test]
 fn npm_clients_converse_with_clients_of_the_gateway_protocol() {

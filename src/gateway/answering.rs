@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::api;
-use super::ask::{Act, Answered, Gathered, NodeReport, Purpose, Question, Who};
+use super::ask::{Act, Answered, Emit, Gathered, NodeReport, Purpose, Question, Who};
 use super::backend::{self, Departure};
 use super::cluster::Whom;
 use super::session::{GatewaySession, Mail};
@@ -30,6 +30,8 @@ pub(super) fn answer<T: Transport>(
     question: &Question,
 ) {
     let part = match question {
+        // Answered once clients have.
+        Question::Emit(emit) => return socketio::ask(engine, from, number, emit),
         Question::UsersIn(room) => engine.shard().users_in(room),
         Question::Rooms {
             prefix,
@@ -154,7 +156,7 @@ pub(super) fn ask_for_node<T: Transport>(
         // Any worker knows the rooms and users of all.
         Question::Rooms { .. } | Question::Node | Question::Departed { .. } => vec![shard.worker],
         Question::ConnectionsOf(user) => shard.workers_with(Kind::User, user),
-        Question::Act(who, _) => shard.workers_of(who),
+        Question::Act(who, _) | Question::Emit(Emit { who, .. }) => shard.workers_of(who),
     };
     let purpose = Purpose::Node { origin, ticket };
     let answered = shard.ask_all(NOBODY, &workers, None, question, purpose, &mut None);
@@ -208,12 +210,18 @@ fn describe<T: Transport>(engine: &mut Engine<GatewaySession, T>, user: &Arc<str
     gathered
 }
 
-fn keys_of<T: Transport>(engine: &mut Engine<GatewaySession, T>, who: &Who) -> Vec<ConnKey> {
+/// Those of this worker.
+pub(super) fn keys_of<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    who: &Who,
+) -> Vec<ConnKey> {
+    let mut members = |kind, name| {
+        let members = engine.shard().hub.members(kind, name);
+        members.map(|(_, key)| key).collect()
+    };
     match who {
-        Who::User(user) => {
-            let members = engine.shard().hub.members(Kind::User, user);
-            members.map(|(_, key)| key).collect()
-        }
+        Who::User(user) => members(Kind::User, user),
+        Who::Room(room) => members(Kind::Room, room),
         Who::Connection(connection) => vec![connection.key],
         // Another node's.
         Who::ConnectionAt(..) => Vec::new(),

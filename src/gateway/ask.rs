@@ -4,13 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use slab::Slab;
 
 use super::api::Claim;
 use super::backend::Departure;
 use crate::id::{ConnKey, ConnectionId};
+use crate::limits::{CLIENT_ANSWERS_BYTES_MAX, CLIENT_QUESTIONS_MAX};
 
 /// Whom something is done to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +21,8 @@ use crate::id::{ConnKey, ConnectionId};
 pub enum Who {
     /// Every connection of a user.
     User(Arc<str>),
+    /// Every connection in a room.
+    Room(Arc<str>),
     /// One connection of this node.
     Connection(#[serde(with = "as_text")] ConnectionId),
     /// One connection of another node; never asked of another than this one.
@@ -35,6 +40,20 @@ pub enum Act {
     Leave(Arc<str>),
     /// Is closed with a code and a reason.
     Disconnect(u16, Arc<str>),
+}
+
+/// An event that clients of Socket.IO are to answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Emit {
+    /// Who.
+    pub(super) who: Who,
+    /// Its name.
+    pub(super) event: String,
+    /// Its only argument.
+    pub(super) data: Box<RawValue>,
+    /// Time that they have.
+    pub(super) timeout_ms: u16,
 }
 
 /// What one worker asks others.
@@ -58,6 +77,8 @@ pub enum Question {
     ConnectionsOf(Arc<str>),
     /// How many connections that concerned, once it is done.
     Act(Who, Act),
+    /// What clients answer to an event. It takes as long as they do, or its time is over.
+    Emit(Emit),
     /// Which of these users are there, or have left there later than at the node that asks.
     Departed {
         /// The number of that node.
@@ -65,6 +86,16 @@ pub enum Question {
         /// The users, and when they left it.
         users: Vec<(Arc<str>, u64)>,
     },
+}
+
+impl Question {
+    /// Time that it may take to be answered.
+    pub(super) fn patience(&self) -> Duration {
+        match self {
+            Self::Emit(emit) => Duration::from_millis(emit.timeout_ms.into()),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// A connection, as the API tells it.
@@ -75,6 +106,25 @@ pub(super) struct Described {
     pub(super) address: String,
     pub(super) rooms: Vec<Arc<str>>,
 }
+
+/// What a client has answered to an event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClientAnswer {
+    pub(super) connection_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) user_id: Option<Arc<str>>,
+    pub(super) data: Box<RawValue>,
+}
+
+impl PartialEq for ClientAnswer {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |answer: &Self| (answer.connection_id.clone(), answer.user_id.clone());
+        parts(self) == parts(other) && self.data.get() == other.data.get()
+    }
+}
+
+impl Eq for ClientAnswer {}
 
 /// A node, as others tell it.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,8 +149,15 @@ pub struct Gathered {
     pub(super) nodes: BTreeMap<String, NodeReport>,
     /// Whether there are rooms behind those.
     pub(super) has_more: bool,
-    /// Connections that something was done to.
+    /// Connections that something was done to, or that were asked.
     pub(super) concerned: u32,
+    /// What clients have answered.
+    pub(super) answers: Vec<ClientAnswer>,
+    /// Bytes of that.
+    #[serde(skip)]
+    pub(super) answers_bytes: usize,
+    /// Whether some of it was left out.
+    pub(super) is_cut: bool,
     /// Connections that each of several messages goes to.
     #[serde(skip)]
     pub(super) delivered: Vec<u64>,
@@ -130,12 +187,28 @@ impl Gathered {
         self.nodes.extend(part.nodes);
         self.has_more |= part.has_more;
         self.concerned = self.concerned.saturating_add(part.concerned);
+        for answer in part.answers {
+            self.answer(answer);
+        }
+        self.is_cut |= part.is_cut;
         for (index, delivered) in part.delivered.into_iter().enumerate() {
             self.count(index, delivered);
         }
         self.unanswered += part.unanswered;
         self.answered.extend(part.answered);
         self.is_unsent |= part.is_unsent;
+    }
+
+    /// A client has answered.
+    pub(super) fn answer(&mut self, answer: ClientAnswer) {
+        let user = answer.user_id.as_ref().map_or(0, |user| user.len());
+        let bytes = answer.connection_id.len() + user + answer.data.get().len();
+        if self.answers_bytes + bytes > CLIENT_ANSWERS_BYTES_MAX {
+            self.is_cut = true;
+            return;
+        }
+        self.answers_bytes += bytes;
+        self.answers.push(answer);
     }
 
     /// The message of that index goes to so many connections more.
@@ -174,6 +247,8 @@ pub(super) enum Purpose {
     Left,
     /// `POST /api/disconnect`.
     Disconnected,
+    /// `POST /api/ask`.
+    Answered,
     /// A client of the gateway protocol wants to know how many connections get its message.
     Delivered {
         /// Of its message.
@@ -307,6 +382,16 @@ impl Asks {
         self.answer(number, own)
     }
 
+    /// Whether so many calls wait for clients that one more may not.
+    pub(super) fn waits_for_too_many_clients(&self) -> bool {
+        if self.0.len() < CLIENT_QUESTIONS_MAX {
+            return false;
+        }
+        let asks = self.0.iter();
+        let waiting = asks.filter(|(_, ask)| matches!(ask.purpose, Purpose::Answered));
+        waiting.count() >= CLIENT_QUESTIONS_MAX
+    }
+
     /// Nothing was asked after all.
     pub(super) fn forget(&mut self, number: u32) {
         self.0.remove(number as usize);
@@ -380,5 +465,25 @@ mod tests {
         assert_eq!(answered.connection, connection);
         assert_eq!(answered.gathered, part(&[("a", 1), ("b", 3)], 3));
         assert!(asks.0.is_empty());
+    }
+
+    #[test]
+    fn answers_are_told_up_to_a_limit() {
+        let answer = |bytes: usize| ClientAnswer {
+            connection_id: "0-0.0".to_owned(),
+            user_id: Some("ann".into()),
+            data: RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).expect("JSON"),
+        };
+        let mut part = Gathered::default();
+        for _ in 0..3 {
+            part.answer(answer(CLIENT_ANSWERS_BYTES_MAX / 5));
+        }
+        assert_eq!((part.answers.len(), part.is_cut), (3, false));
+        let text = serde_json::to_string(&part).expect("JSON");
+        let read: Gathered = serde_json::from_str(&text).expect("a part");
+        let mut whole = Gathered::default();
+        whole.add(part);
+        whole.add(read);
+        assert_eq!((whole.answers.len(), whole.is_cut), (4, true));
     }
 }

@@ -426,6 +426,7 @@ impl Shard {
     pub(super) fn workers_of(&self, who: &Who) -> Vec<usize> {
         match who {
             Who::User(user) => self.workers_with(Kind::User, user),
+            Who::Room(room) => self.workers_with(Kind::Room, room),
             Who::Connection(connection) => {
                 let worker = usize::from(connection.worker);
                 let is_one = worker < self.workers();

@@ -1,23 +1,30 @@
 //! The calls that act: what they take, and what they do.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::idempotency::Claim;
 use super::problem::Problem;
 use super::read::told;
 use super::route::Call;
-use crate::gateway::ask::{Act, Purpose, Question, Who};
+use crate::gateway::ask::{Act, Emit, Purpose, Question, Who};
 use crate::gateway::cluster::Whom;
 use crate::gateway::name::{NameProblem, check_name};
 use crate::gateway::shard::Shard;
 use crate::gateway::tally::Limit;
 use crate::hub::Kind;
 use crate::id::{ConnKey, ConnectionId};
+use crate::limits::CLIENT_ANSWER_MS_MAX;
 use crate::reactor::Tick;
+use crate::socketio::packet::is_reserved;
 use crate::websocket::close::CloseCode;
 
 /// Characters of the reason of a Close frame: as many as fit where each is one byte. Of others as many go along as fit.
 const REASON_CHARS_MAX: usize = crate::limits::CLOSE_REASON_BYTES_MAX;
+/// Time that clients have for an answer where nobody says how long, milliseconds.
+const ANSWER_MS: u16 = 5_000;
 /// Digits of the name of a node.
 const NODE_DIGITS: usize = 16;
 /// The id of no connection: there are not so many workers.
@@ -28,6 +35,8 @@ const NOBODY: ConnectionId = ConnectionId {
         generation: 0,
     },
 };
+/// When a call that was one too many may be made again, seconds.
+const BUSY: &[(&str, &str)] = &[("Retry-After", "1")];
 const _: () = assert!(NOBODY.worker as u64 >= crate::limits::WORKERS_MAX);
 
 /// What a call comes to.
@@ -62,6 +71,22 @@ struct Disconnect {
     reason: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Ask<'b> {
+    #[serde(default, deserialize_with = "given")]
+    user_id: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    connection_id: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    room: Option<String>,
+    event: String,
+    #[serde(borrow)]
+    data: Option<&'b RawValue>,
+    #[serde(default, deserialize_with = "given")]
+    timeout: Option<f64>,
+}
+
 /// Who calls, and where.
 pub(in crate::gateway) struct Caller<'c> {
     pub(in crate::gateway) shard: &'c mut Shard,
@@ -88,6 +113,7 @@ impl Caller<'_> {
                 parsed(body).and_then(|call| self.membership(&call, Act::Leave, Purpose::Left))
             }
             Call::Disconnect => parsed(body).and_then(|call| self.disconnect(&call)),
+            Call::Ask => parsed(body).and_then(|call| self.ask_clients(&call)),
             _ => unreachable!("calls that read have no body"),
         }
     }
@@ -95,12 +121,13 @@ impl Caller<'_> {
     fn membership(
         &mut self,
         call: &Membership,
-        act: impl FnOnce(std::sync::Arc<str>) -> Act,
+        act: impl FnOnce(Arc<str>) -> Act,
         purpose: Purpose,
     ) -> Result<Done, Problem> {
         self.check("room", &call.room)?;
         let who = self.who(call.user_id.as_deref(), call.connection_id.as_deref())?;
-        Ok(self.act(who, act(call.room.as_str().into()), purpose))
+        let act = act(call.room.as_str().into());
+        Ok(self.put(&who, |who| Question::Act(who, act), purpose))
     }
 
     fn disconnect(&mut self, call: &Disconnect) -> Result<Done, Problem> {
@@ -119,24 +146,69 @@ impl Caller<'_> {
         }
         let who = self.who(call.user_id.as_deref(), call.connection_id.as_deref())?;
         let act = Act::Disconnect(code.0, reason.into());
-        Ok(self.act(who, act, Purpose::Disconnected))
+        Ok(self.put(&who, |who| Question::Act(who, act), Purpose::Disconnected))
     }
 
-    /// Has every worker and node concerned act, this one too: sessions are acted on between their turns, not within another's.
-    fn act(&mut self, who: Who, act: Act, purpose: Purpose) -> Done {
-        let workers = self.shard.workers_of(&who);
-        match who {
-            Who::User(user) => {
-                let question = Question::Act(Who::User(std::sync::Arc::clone(&user)), act);
-                let whom = Whom::Group(Kind::User, &user);
-                self.ask(&workers, Some(whom), &question, purpose)
+    fn ask_clients(&mut self, call: &Ask<'_>) -> Result<Done, Problem> {
+        let who = match (&call.room, &call.user_id, &call.connection_id) {
+            (Some(room), None, None) => {
+                self.check("room", room)?;
+                Who::Room(room.as_str().into())
             }
-            Who::Connection(_) => self.ask(&workers, None, &Question::Act(who, act), purpose),
-            Who::ConnectionAt(node, connection) => {
-                let question = Question::Act(Who::Connection(connection), act);
-                self.ask(&[], Some(Whom::Node(node)), &question, purpose)
+            (None, user, connection) if user.is_some() != connection.is_some() => {
+                self.who(user.as_deref(), connection.as_deref())?
             }
+            _ => {
+                let detail = "One of `userId`, `connectionId` and `room` is wanted.";
+                return Err(Problem::new(422, detail));
+            }
+        };
+        self.check("event", &call.event)?;
+        if is_reserved(&call.event) {
+            let detail = "`event` is a name that no event of Socket.IO may have.";
+            return Err(Problem::new(422, detail));
         }
+        let timeout_ms = match call.timeout.map(whole) {
+            None => ANSWER_MS,
+            Some(Some(timeout_ms @ 1..=CLIENT_ANSWER_MS_MAX)) => timeout_ms,
+            Some(_) => {
+                let detail =
+                    format!("`timeout` is a number of milliseconds, 1 to {CLIENT_ANSWER_MS_MAX}.");
+                return Err(Problem::new(422, detail));
+            }
+        };
+        if self.shard.asks.waits_for_too_many_clients() {
+            let detail = "Too many calls wait for the answers of clients.";
+            return Err(Problem::new(503, detail).with_headers(BUSY));
+        }
+        let data = call.data.unwrap_or(RawValue::NULL).to_owned();
+        let event = call.event.clone();
+        let question = |who| {
+            Question::Emit(Emit {
+                who,
+                event,
+                data,
+                timeout_ms,
+            })
+        };
+        Ok(self.put(&who, question, Purpose::Answered))
+    }
+
+    /// Puts a question to every worker and node concerned, to this one too: sessions are acted on between their turns, not within
+    /// another's.
+    fn put(&mut self, who: &Who, question: impl FnOnce(Who) -> Question, purpose: Purpose) -> Done {
+        let workers = self.shard.workers_of(who);
+        let whom = match who {
+            Who::User(user) => Some(Whom::Group(Kind::User, user)),
+            Who::Room(room) => Some(Whom::Group(Kind::Room, room)),
+            Who::Connection(_) => None,
+            Who::ConnectionAt(node, _) => Some(Whom::Node(*node)),
+        };
+        let question = question(match who {
+            Who::ConnectionAt(_, connection) => Who::Connection(*connection),
+            who => who.clone(),
+        });
+        self.ask(&workers, whom, &question, purpose)
     }
 
     pub(super) fn ask(

@@ -1,7 +1,9 @@
 //! The calls that read, and what workers have gathered as the API tells it.
 
 use std::collections::BTreeMap;
+use std::ops::Not;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::VERSION;
@@ -11,7 +13,7 @@ use super::openapi;
 use super::route::{Call, ListQuery};
 use super::sending::told_sent;
 use crate::broker::Registered;
-use crate::gateway::ask::{Gathered, Purpose, Question};
+use crate::gateway::ask::{ClientAnswer, Gathered, Purpose, Question};
 use crate::gateway::cluster::{Cluster, Whom};
 use crate::gateway::config::EndpointKind;
 use crate::gateway::tally::Limit;
@@ -218,6 +220,7 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
             unreachable!("told elsewhere")
         }
         Purpose::Sent(sent) => return told_sent(sent, gathered),
+        Purpose::Answered => return told_answers(gathered),
         Purpose::Nodes(info) => {
             let mut processes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
             for (node, report) in &gathered.nodes {
@@ -264,6 +267,28 @@ pub(in crate::gateway) fn told(purpose: &Purpose, gathered: &Gathered) -> Vec<u8
     };
     tell_missing(gathered, &mut answer);
     answer.to_string().into_bytes()
+}
+
+/// What clients have answered, as they have written it.
+fn told_answers(gathered: &Gathered) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Told<'t> {
+        asked: u32,
+        answers: &'t [ClientAnswer],
+        #[serde(skip_serializing_if = "Not::not")]
+        truncated: bool,
+        #[serde(flatten)]
+        missing: Value,
+    }
+    let mut missing = json!({});
+    tell_missing(gathered, &mut missing);
+    let told = Told {
+        asked: gathered.concerned,
+        answers: &gathered.answers,
+        truncated: gathered.is_cut,
+        missing,
+    };
+    serde_json::to_vec(&told).expect("answers are JSON")
 }
 
 /// Says where an answer does not know of all nodes.

@@ -27,6 +27,7 @@ pub(in crate::gateway) enum Call {
     Join,
     Leave,
     Disconnect,
+    Ask,
 }
 
 /// Which part of a list is wanted.
@@ -58,6 +59,7 @@ impl Call {
                 | Self::Join
                 | Self::Leave
                 | Self::Disconnect
+                | Self::Ask
         )
     }
 
@@ -95,6 +97,7 @@ fn at(path: &str) -> Option<Result<Call, Problem>> {
         "join" => Call::Join,
         "leave" => Call::Leave,
         "disconnect" => Call::Disconnect,
+        "ask" => Call::Ask,
         rest => {
             let (kind, name) = rest.split_once('/')?;
             // A slash that belongs to a name is written %2F.

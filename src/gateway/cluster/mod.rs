@@ -8,6 +8,7 @@ pub mod envelope;
 mod tickets;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ask::{Gathered, Question};
 use super::node::Node;
@@ -132,7 +133,7 @@ impl Cluster {
         known: Option<Known<'_>>,
         asker: Option<Asker>,
     ) -> bool {
-        let ticket = asker.map(|asker| self.tickets.open(asker));
+        let ticket = asker.map(|asker| self.tickets.open(asker, Duration::ZERO));
         let content = Content::Publication {
             to,
             name,
@@ -159,7 +160,7 @@ impl Cluster {
             Whom::Everywhere => self.channels.nodes(),
         };
         let text = serde_json::to_vec(question).expect("questions are JSON");
-        let ticket = self.tickets.open(asker);
+        let ticket = self.tickets.open(asker, question.patience());
         let question = Content::Question { text: &text };
         self.send(channel, Some(ticket), question, None)
     }
@@ -216,7 +217,7 @@ impl Cluster {
     /// Has the worker of `asker` told once what other nodes publish to a group comes here; false where it does not come for now,
     /// and nobody will tell.
     pub(super) fn confirm(&self, kind: Kind, name: &str, asker: Asker) -> bool {
-        let ticket = self.tickets.open(asker);
+        let ticket = self.tickets.open(asker, Duration::ZERO);
         let is_noted = self.broker.note(self.channels.of(kind, name), Some(ticket));
         if !is_noted {
             self.tickets.cancel(ticket);

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::broker::Fate;
 use crate::gateway::ask::Gathered;
@@ -31,7 +31,8 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 struct Ticket {
     asker: Asker,
-    since: Instant,
+    /// When whoever has not answered is not waited for any more.
+    until: Instant,
     /// Nodes that got it, this one among them where it listens: it answers itself.
     nodes: Option<u32>,
     answers: u32,
@@ -66,14 +67,14 @@ struct Open {
 pub(super) struct Tickets(Mutex<Open>);
 
 impl Tickets {
-    /// A ticket, never 0.
-    pub(super) fn open(&self, asker: Asker) -> u64 {
+    /// A ticket, never 0, for what nodes need so much time for besides that of the way.
+    pub(super) fn open(&self, asker: Asker, patience: Duration) -> u64 {
         let mut open = self.lock();
         open.last += 1;
         let number = open.last;
         let ticket = Ticket {
             asker,
-            since: Instant::now(),
+            until: Instant::now() + CLUSTER_ANSWER_TIMEOUT + patience,
             nodes: None,
             answers: 0,
             part: Gathered::default(),
@@ -129,9 +130,7 @@ impl Tickets {
     /// Those that have waited long enough at `now`.
     pub(super) fn expire(&self, now: Instant) -> Vec<Outcome> {
         let mut open = self.lock();
-        let over = open.tickets.extract_if(|_, ticket| {
-            now.saturating_duration_since(ticket.since) >= CLUSTER_ANSWER_TIMEOUT
-        });
+        let over = open.tickets.extract_if(|_, ticket| ticket.until <= now);
         over.map(|(_, ticket)| ticket.outcome()).collect()
     }
 
@@ -167,22 +166,22 @@ mod tests {
     fn all_nodes_that_listened_are_waited_for_in_any_order() {
         let tickets = Tickets::default();
         let whole = Some(outcome(Some(5), 0, false));
-        let first = tickets.open(ASKER);
+        let first = tickets.open(ASKER, Duration::ZERO);
         assert_eq!(tickets.settle(first, Fate::Heard(2)), None);
         assert_eq!(tickets.answer(first, 5), None);
         assert_eq!(tickets.answer(first, 0), whole);
         assert_eq!(tickets.answer(first, 9), None, "it is over");
-        let second = tickets.open(ASKER);
+        let second = tickets.open(ASKER, Duration::ZERO);
         assert_eq!(tickets.answer(second, 2), None);
         assert_eq!(tickets.reply(second, outcome(Some(3), 0, false).part), None);
         assert_eq!(tickets.settle(second, Fate::Heard(2)), whole);
-        let nobody = tickets.open(ASKER);
+        let nobody = tickets.open(ASKER, Duration::ZERO);
         let nothing = Some(outcome(None, 0, false));
         assert_eq!(tickets.settle(nobody, Fate::Heard(0)), nothing);
-        let unsent = tickets.open(ASKER);
+        let unsent = tickets.open(ASKER, Duration::ZERO);
         let lost = Some(outcome(None, 0, true));
         assert_eq!(tickets.settle(unsent, Fate::Unsent), lost);
-        let cancelled = tickets.open(ASKER);
+        let cancelled = tickets.open(ASKER, Duration::ZERO);
         tickets.cancel(cancelled);
         assert!(tickets.lock().tickets.is_empty());
     }
@@ -190,12 +189,17 @@ mod tests {
     #[test]
     fn who_does_not_answer_is_counted() {
         let tickets = Tickets::default();
-        let asked = tickets.open(ASKER);
+        let asked = tickets.open(ASKER, Duration::ZERO);
         tickets.settle(asked, Fate::Heard(3));
         tickets.answer(asked, 5);
         assert_eq!(tickets.expire(Instant::now()), []);
         let later = Instant::now() + CLUSTER_ANSWER_TIMEOUT;
         assert_eq!(tickets.expire(later), [outcome(Some(5), 2, false)]);
         assert_eq!(tickets.expire(later), []);
+        let patience = Duration::from_secs(5);
+        tickets.open(ASKER, patience);
+        assert_eq!(tickets.expire(later), []);
+        let later = Instant::now() + CLUSTER_ANSWER_TIMEOUT + patience;
+        assert_eq!(tickets.expire(later), [outcome(None, 0, true)]);
     }
 }

@@ -14,7 +14,7 @@ pub(super) const STATUSES: [&str; 10] = [
 ];
 
 /// Paths that the server answers itself, as its documents write them; the last stands for all others.
-pub(super) const PATHS: [&str; 22] = [
+pub(super) const PATHS: [&str; 23] = [
     "/health",
     "/metrics",
     "/api/health",
@@ -34,6 +34,7 @@ pub(super) const PATHS: [&str; 22] = [
     "/api/batch",
     "/api/join",
     "/api/leave",
+    "/api/ask",
     "/api/disconnect",
     "/socket.io/",
     "other",

@@ -11,7 +11,7 @@ use crate::websocket::protocol::MessageKind;
 
 use super::deflated::{Direct, Forms};
 use super::recovery;
-use super::sessions::with;
+use super::sessions::{is_session, with};
 
 /// The part of a frame's first byte that tells what it carries (RFC 6455 section 5.2).
 const OPCODE: u8 = 0x0f;
@@ -79,6 +79,23 @@ pub(in crate::gateway) fn deliver_lossy<T: Transport>(
 /// The connection that may be written to at once.
 pub(super) fn websocket_of(shard: &Shard, key: ConnKey) -> Option<ConnKey> {
     Some(Direct::of(shard, key)?.connection)
+}
+
+/// Sends frames to a connection or a session, at the end of the turn; whether it was there.
+pub(super) fn send<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
+    key: ConnKey,
+    frames: Shared,
+) -> bool {
+    let connection = if is_session(key) {
+        websocket_of(engine.shard(), key)
+    } else {
+        Some(key)
+    };
+    match connection {
+        Some(connection) => engine.hold_shared(connection, &[frames]),
+        None => keep(engine.shard(), key, &[frames]),
+    }
 }
 
 /// Keeps messages for the next request, or for the WebSocket that takes over.

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::session::{Session, Upper};
-use super::{behind, connect, neighbours, reply};
+use super::{behind, connect, questions, reply};
 use crate::gateway::shard::Shard;
 use crate::id::ConnKey;
 use crate::reactor::Tick;
@@ -113,9 +113,9 @@ pub(super) fn on_message(
 }
 
 /// The client broke a rule: its session ends.
-pub(super) fn fail(session: &mut Session, key: ConnKey, shard: &Shard, violation: Violation) {
+pub(super) fn fail(session: &mut Session, key: ConnKey, shard: &mut Shard, violation: Violation) {
     log::debug!("{} broke a rule: {violation}", shard.id(key));
-    session.upper = Upper::Over;
+    session.be_over(shard);
     if violation == Violation::ConnectTimeout {
         session.engine.close(shard.moment());
     } else {
@@ -140,7 +140,8 @@ fn on_incoming(
         Incoming::Event { namespace, event } => {
             reply::on_event(session, key, shard, now, namespace, event, assembled, out);
         }
-        // Only Socket.IO servers ask clients.
-        Incoming::Ack { token, ack } => neighbours::on_ack(shard, *token, ack, assembled),
+        Incoming::Ack { token, ack } => {
+            questions::on_ack(session, key, shard, *token, ack, assembled);
+        }
     }
 }

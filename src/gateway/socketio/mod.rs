@@ -8,6 +8,7 @@
 //! Nothing here writes to a connection within another one's turn: what a session wants done is noted, and done at the end of
 //! the turn by [`pump()`].
 
+mod asking;
 mod behind;
 mod conformance;
 mod connect;
@@ -17,19 +18,22 @@ mod messages;
 mod neighbours;
 mod post;
 mod pump;
+mod questions;
 mod recovery;
 mod reply;
 mod session;
 mod sessions;
 mod sid;
 
+pub(super) use asking::ask;
 pub(super) use behind::{Backing, Emitted, Entering, on_admitted, on_answered};
 pub(super) use deliver::{deliver, deliver_lossy, frame_of};
 pub(super) use messages::Outbox;
-pub(super) use neighbours::{Errand, Questions, run};
+pub(super) use neighbours::{Errand, run};
 pub use neighbours::{Neighbours, NeighboursConfig};
 pub(super) use post::PostState;
 pub(super) use pump::{described, finish, obey, pump, stop, tell};
+pub(super) use questions::Questions;
 pub(super) use recovery::{Desk, Mark, Outcome, Told, keep, mark, told};
 pub use recovery::{Order as RecoveryOrder, Recovery, RecoveryConfig, serve_recovery};
 pub(super) use session::{Carrier, Full, Opening, Place, Session};

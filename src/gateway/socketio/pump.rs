@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::messages::{Outbox, fail};
 use super::session::{Session, Upper, transport_name};
 use super::sessions::with;
-use super::{connect, recovery, reply};
+use super::{connect, questions, recovery, reply};
 use crate::gateway::ask::{Act, Described, Gathered, Purpose};
 use crate::gateway::json::Refusal;
 use crate::gateway::session::GatewaySession;
@@ -144,7 +144,7 @@ impl Session {
             .handle_timeout(at, &shard.config.socketio.engine);
         if let Upper::Sockets(sockets) = &mut self.upper {
             while let Some(expired) = sockets.poll_expired(at) {
-                shard.questions.give_up(expired.token);
+                questions::give_up(shard, expired.token);
             }
             if let Err(violation) = sockets.handle_timeout(at) {
                 fail(self, key, shard, violation);
@@ -180,7 +180,7 @@ impl Session {
         connect::put_out(self, shard, &mut out);
         self.send(&mut out, shard);
         out.give_back(shard);
-        self.upper = Upper::Over;
+        self.be_over(shard);
         self.engine.close(shard.moment());
     }
 

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::behind::{self, Backing};
 use super::conformance::Greetings;
 use super::messages::{Outbox, on_message};
+use super::questions;
 use super::sessions::with;
 use super::sid::{self, Secret, Sid, SocketName};
 use crate::gateway::address::AddressRefusal;
@@ -420,9 +421,17 @@ impl Session {
         self.accounted = bytes;
     }
 
+    /// Its client is not listened to any more, and answers nothing.
+    pub(super) fn be_over(&mut self, shard: &mut Shard) {
+        if let Upper::Sockets(mut sockets) = std::mem::replace(&mut self.upper, Upper::Over) {
+            questions::give_up_all(shard, &mut sockets);
+        }
+    }
+
     /// It is over, and nobody knows it any more.
     pub(super) fn bury(mut self: Box<Self>, key: ConnKey, shard: &mut Shard) {
         behind::tell_end(&mut self, key, shard);
+        self.be_over(shard);
         if let Some(json) = self.json.take() {
             shard.hub.remove(json.peer());
         }

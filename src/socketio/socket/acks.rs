@@ -73,6 +73,12 @@ impl Acks {
         Some(Expired { token })
     }
 
+    /// One of those that are awaited, which is not any more.
+    pub(super) fn take_any(&mut self) -> Option<u64> {
+        let last = self.awaited.len().checked_sub(1)?;
+        Some(self.remove(last))
+    }
+
     /// When the next one's time is over.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         self.awaited.iter().map(|awaited| awaited.until).min()

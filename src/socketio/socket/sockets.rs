@@ -341,6 +341,11 @@ impl Sockets {
         self.acks.poll_expired(now)
     }
 
+    /// An event whose answer is awaited; from now on it is not. For a client that is gone, until there is none.
+    pub fn take_owed(&mut self) -> Option<u64> {
+        self.acks.take_any()
+    }
+
     #[cfg(test)]
     pub(super) fn owns_memory(&self) -> bool {
         let owns_name = |member: &Member| member.namespace.is_some();

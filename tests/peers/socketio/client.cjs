@@ -115,6 +115,7 @@ const scenarios = {
   async listen() {
     const socket = open();
     socket.onAny((name, ...args) => console.log(`EVENT ${JSON.stringify([name, ...args])}`));
+    socket.on('ready', ({ pier }, answer) => answer(pier, Buffer.from([pier])));
     socket.on('disconnect', (reason) => console.log(`DISCONNECTED ${reason}`));
     socket.on('connect', async () => {
       if (socket.recovered) {

@@ -59,7 +59,7 @@ impl Backing {
 pub(super) fn holds(
     session: &mut Session,
     key: ConnKey,
-    shard: &Shard,
+    shard: &mut Shard,
     message: &Message<'_>,
 ) -> bool {
     let (Some(backing), Upper::Sockets(_)) = (&mut session.backing, &session.upper) else {
@@ -71,7 +71,7 @@ pub(super) fn holds(
         Taken::Held => true,
         Taken::TooMuch => {
             log::debug!("{} sends too much before it is let in", shard.id(key));
-            session.upper = Upper::Over;
+            session.be_over(shard);
             session.engine.fail();
             true
         }

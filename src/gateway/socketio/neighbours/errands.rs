@@ -11,9 +11,8 @@ use crate::gateway::json::message::Object;
 use crate::gateway::name::check_name;
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
-use crate::gateway::socketio::deliver::{keep, websocket_of};
 use crate::gateway::socketio::sessions::is_session;
-use crate::gateway::socketio::{connect, pump};
+use crate::gateway::socketio::{connect, deliver, pump};
 use crate::hub::{Encoding, Kind, Publication, Target};
 use crate::id::ConnKey;
 use crate::reactor::{Engine, Transport};
@@ -112,7 +111,7 @@ pub(in crate::gateway) fn run<T: Transport>(
     Errand(wanted): &Errand,
 ) {
     match wanted {
-        Wanted::Deliver(delivery) => deliver(engine, delivery),
+        Wanted::Deliver(delivery) => bring(engine, delivery),
         Wanted::Act {
             namespace,
             selection,
@@ -140,7 +139,7 @@ pub(in crate::gateway) fn run<T: Transport>(
 }
 
 /// Gives a message to all who are meant. What is held leaves at the end of the turn, in the order of the messages.
-fn deliver<T: Transport>(engine: &mut Engine<GatewaySession, T>, delivery: &Delivery) {
+fn bring<T: Transport>(engine: &mut Engine<GatewaySession, T>, delivery: &Delivery) {
     let shard = engine.shard();
     let window_bits = shard.shared_window_bits();
     let is_name = check_name(&delivery.name, shard.config.name_chars_max).is_ok();
@@ -185,15 +184,7 @@ pub(super) fn send<T: Transport>(
     if is_volatile && reads_too_slowly(engine, key) {
         return false;
     }
-    let connection = if is_session(key) {
-        websocket_of(engine.shard(), key)
-    } else {
-        Some(key)
-    };
-    match connection {
-        Some(connection) => engine.hold_shared(connection, &[frames]),
-        None => keep(engine.shard(), key, &[frames]),
-    }
+    deliver::send(engine, key, frames)
 }
 
 /// Whether what was sent to a connection or a session before has still to leave, because its peer takes it too slowly. An answer of this

@@ -2,22 +2,25 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Neighbours;
 use super::choice::sessions;
 use super::errands::{self, TOO_LARGE};
-use super::questions;
 use crate::buffer::Shared;
 use crate::gateway::node::Node;
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
 use crate::gateway::socketio::connect;
 use crate::gateway::socketio::deliver::put_frame;
+use crate::gateway::socketio::questions::{self, Asker};
 use crate::hub::Kind;
 use crate::id::ConnKey;
-use crate::limits::{NEIGHBOUR_ANSWER_BYTES_MAX, NEIGHBOUR_NAMES_MAX, NEIGHBOUR_SOCKETS_MAX};
+use crate::limits::{
+    NEIGHBOUR_ANSWER_BYTES_MAX, NEIGHBOUR_ANSWER_MS_MAX, NEIGHBOUR_NAMES_MAX, NEIGHBOUR_SOCKETS_MAX,
+};
 use crate::reactor::{Engine, Transport};
-use crate::socketio::adapter::{Answer, Json, Response, Selection, Socket};
+use crate::socketio::adapter::{Answer, Json, Response, Selection, Socket, Value};
 use crate::socketio::engine::packet::MESSAGE;
-use crate::socketio::packet::{MAIN_NAMESPACE, put_event};
+use crate::socketio::packet::{Ack, MAIN_NAMESPACE, put_event};
 use crate::websocket::protocol::MessageKind;
 
 /// What is asked.
@@ -43,16 +46,16 @@ pub(super) enum Asked {
 #[derive(Debug)]
 pub(super) struct Inquiry {
     namespace: Arc<str>,
-    asker: Arc<Asker>,
+    asker: Arc<Neighbour>,
     asked: Asked,
     gathering: Mutex<Gathering>,
 }
 
 /// Where answers go, and what they have to name.
 #[derive(Debug)]
-pub(super) struct Asker {
-    pub(super) channel: String,
-    pub(super) id: String,
+pub(in crate::gateway::socketio) struct Neighbour {
+    pub(in crate::gateway::socketio) channel: String,
+    pub(in crate::gateway::socketio) id: String,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +90,7 @@ impl Inquiry {
         }
         Self {
             namespace: Arc::clone(namespace),
-            asker: Arc::new(Asker {
+            asker: Arc::new(Neighbour {
                 channel: channel.to_owned(),
                 id,
             }),
@@ -255,8 +258,8 @@ fn ask_clients<T: Transport>(engine: &mut Engine<GatewaySession, T>, inquiry: &I
         engine.shard(),
         namespace,
         &keys,
-        &inquiry.asker,
-        *timeout_ms,
+        Asker::Neighbour(Arc::clone(&inquiry.asker)),
+        (*timeout_ms).min(NEIGHBOUR_ANSWER_MS_MAX),
     );
     let count = asked.len() as u64;
     let binary = (!attachments.is_empty()).then_some(attachments.len() as u8);
@@ -274,6 +277,25 @@ fn ask_clients<T: Transport>(engine: &mut Engine<GatewaySession, T>, inquiry: &I
     count
 }
 
+/// Tells a neighbour what a client has answered.
+pub(in crate::gateway::socketio) fn respond(
+    neighbours: &Neighbours,
+    neighbour: &Neighbour,
+    ack: &Ack<'_>,
+    attachments: Vec<&[u8]>,
+) {
+    match Value::first_of(ack.args, attachments) {
+        Ok(value) => {
+            let response = Response {
+                id: neighbour.id.clone(),
+                answer: Answer::ClientAck(value),
+            };
+            neighbours.respond(&neighbour.channel, &response);
+        }
+        Err(error) => log::debug!("an answer of a client is none for its server: {error}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,7 +303,7 @@ mod tests {
     fn inquiry(asked: Asked, missing: usize) -> Inquiry {
         Inquiry {
             namespace: "/".into(),
-            asker: Arc::new(Asker {
+            asker: Arc::new(Neighbour {
                 channel: "c".to_owned(),
                 id: "i".to_owned(),
             }),

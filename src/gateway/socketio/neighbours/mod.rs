@@ -12,7 +12,6 @@ mod arrivals;
 mod choice;
 mod errands;
 mod inquiry;
-mod questions;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,8 +25,7 @@ use crate::socketio::packet::MAIN_NAMESPACE;
 use crate::websocket::codec;
 use arrivals::Arrivals;
 pub(in crate::gateway) use errands::{Errand, run};
-pub(in crate::gateway) use questions::Questions;
-pub(super) use questions::on_ack;
+pub(super) use inquiry::{Neighbour, respond};
 
 /// How an event of the main namespace begins, as a message of a session.
 const EVENT_BEGINS: &[u8] = b"42";
