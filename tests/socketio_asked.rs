@@ -14,16 +14,6 @@ use serde_json::{Value, json};
 /// So long that a call that waits for it fails its test.
 const LONG_MS: u64 = 60_000;
 
-/// A client that is `user`, and in the room `r`.
-fn socket(server: &Server, user: &str) -> Socket {
-    let (mut socket, _) = Socket::open(server, "/socket.io/");
-    socket.say("40");
-    assert!(socket.read_packet().starts_with("40{"));
-    socket.register(user);
-    assert_eq!(socket.ask("join", &json!("r")), json!({ "room": "r" }));
-    socket
-}
-
 /// Begins a call, which waits for clients.
 fn begin_with(server: &Server, headers: &[(&str, &str)], body: &Value) -> Client {
     let body = body.to_string();
@@ -78,7 +68,7 @@ fn clients_are_asked_and_their_answers_told() {
     on_one_and_on_three(|server| {
         let mut gina = Member::of(server, "gina");
         gina.join("r");
-        let mut ann = socket(server, "ann");
+        let mut ann = Socket::of(server, "ann", "r");
         let bob = Polling::open(server, "/socket.io/");
         assert_eq!(bob.post("40").status, 200);
         assert!(bob.packets(1)[0].starts_with("40{"));
@@ -147,7 +137,10 @@ fn who_has_no_client_of_socket_io_is_told_at_once() {
 #[test]
 fn who_does_not_answer_in_time_is_left_out() {
     on_one_and_on_three(|server| {
-        let (mut ann, mut bob) = (socket(server, "ann"), socket(server, "bob"));
+        let (mut ann, mut bob) = (
+            Socket::of(server, "ann", "r"),
+            Socket::of(server, "bob", "r"),
+        );
         let asked = begin(
             server,
             &json!({ "room": "r", "event": "e", "timeout": 300 }),
@@ -184,9 +177,9 @@ fn who_is_gone_is_not_waited_for() {
                 assert_eq!(call(&mut server.connect(), "/api/disconnect", &body).0, 200);
             },
         ];
-        let mut ann = socket(server, "ann");
+        let mut ann = Socket::of(server, "ann", "r");
         for leave in ways {
-            let mut bob = socket(server, "bob");
+            let mut bob = Socket::of(server, "bob", "r");
             let body = json!({ "room": "r", "event": "e", "timeout": LONG_MS });
             let asked = begin(server, &body);
             let (id, _) = question(&ann.read_packet());
@@ -203,7 +196,7 @@ fn who_is_gone_is_not_waited_for() {
 #[test]
 fn a_call_is_made_once() {
     let server = builder(2).start();
-    let mut ann = socket(&server, "ann");
+    let mut ann = Socket::of(&server, "ann", "r");
     let headers = [("Idempotency-Key", "one")];
     let body = json!({ "userId": "ann", "event": "e" });
     let mut asked = begin_with(&server, &headers, &body);
@@ -283,7 +276,7 @@ fn calls_that_wait_have_a_limit() {
     let mut clients = Vec::new();
     let mut waiting = Vec::new();
     for user in 0..CALLS.div_ceil(1_024) {
-        let mut client = socket(&server, &user.to_string());
+        let mut client = Socket::of(&server, &user.to_string(), "r");
         for _ in 0..1_024 {
             waiting.push(begin(&server, &body(user)));
             question(&client.read_packet());
@@ -302,8 +295,8 @@ fn clients_at_all_nodes_are_asked() {
     let redis = Redis::start();
     let mut cluster = Cluster::start(2, &redis);
     await_status(&cluster, "ok");
-    let mut ann = socket(cluster.node(0), "ann");
-    let mut bob = socket(cluster.node(1), "bob");
+    let mut ann = Socket::of(cluster.node(0), "ann", "r");
+    let mut bob = Socket::of(cluster.node(1), "bob", "r");
     let body = json!({ "room": "r", "event": "e", "data": 1, "timeout": LONG_MS });
     let asked = begin(cluster.node(0), &body);
     for socket in [&mut ann, &mut bob] {

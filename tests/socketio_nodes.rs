@@ -240,16 +240,6 @@ fn neighbour_with_gina(builder: ServerBuilder) -> (Server, Member) {
     (server, gina)
 }
 
-/// A client over WebSocket that is in the room.
-fn ann_in_room(server: &Server) -> Socket {
-    let (mut socket, _) = Socket::open(server, "/socket.io/");
-    socket.say("40");
-    assert!(socket.read_packet().starts_with("40{"));
-    socket.register("ann");
-    assert_eq!(socket.ask("join", &json!("r")), json!({ "room": "r" }));
-    socket
-}
-
 /// A text in MessagePack.
 fn packed(text: &str) -> Vec<u8> {
     let len = u16::try_from(text.len()).expect("a short text");
@@ -448,7 +438,7 @@ fn what_is_volatile_passes_by_who_reads_too_slowly() {
         .env("SEND_QUEUE_HARD", "64MiB")
         .env("SEND_QUEUE_SOFT", "64MiB");
     let (server, mut gina) = neighbour_with_gina(builder);
-    let mut socket = ann_in_room(&server);
+    let mut socket = Socket::of(&server, "ann", "r");
     let mut client = redis.client();
     // More than the kernel takes in.
     let long = "x".repeat(60_000);
@@ -471,7 +461,7 @@ fn what_is_volatile_passes_by_who_reads_too_slowly() {
 fn who_is_answered_in_the_same_turn_gets_what_is_volatile() {
     let redis = Redis::start();
     let (server, _gina) = neighbour_with_gina(neighbour(redis.url()));
-    let mut socket = ann_in_room(&server);
+    let mut socket = Socket::of(&server, "ann", "r");
     let mut client = redis.client();
     // Both workers are asked, and what they say comes behind other mail.
     let questions = frame::text("421[\"presence\",\"r\"]").repeat(20);

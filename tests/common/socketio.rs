@@ -156,6 +156,16 @@ impl Socket {
         socket
     }
 
+    /// The same as `user` and in a room, where nobody is greeted.
+    pub(crate) fn of(server: &Server, user: &str, room: &str) -> Self {
+        let (mut socket, _) = Self::open(server, "/socket.io/");
+        socket.say("40");
+        assert!(socket.read_packet().starts_with("40{\"sid\":"));
+        socket.register(user);
+        assert_eq!(socket.ask("join", &json!(room)), json!({ "room": room }));
+        socket
+    }
+
     pub(crate) fn say(&mut self, text: &str) {
         self.client.send_bytes(&frame::text(text));
     }
