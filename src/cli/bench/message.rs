@@ -66,6 +66,7 @@ pub(super) struct Content {
     pub(super) kind: MessageKind,
     sent: Stamped,
     heard: Stamped,
+    may_have_offset: bool,
 }
 
 /// Bytes with room for a sequence number, where they have any.
@@ -140,7 +141,12 @@ impl Content {
             }
         };
         let [sent, heard] = [sent, heard].map(|bytes| Stamped { bytes, stamp: 0..0 });
-        Ok(Self { kind, sent, heard })
+        Ok(Self {
+            kind,
+            sent,
+            heard,
+            may_have_offset: wish.dialect == Dialect::Socketio,
+        })
     }
 
     /// What is sent.
@@ -171,14 +177,29 @@ impl Content {
         } = &self.heard;
         let Range { start, end } = stamp.clone();
         let is_same = kind == self.kind
-            && bytes.len() == expected.len()
+            && bytes.len() >= expected.len()
             && bytes[..start] == expected[..start]
-            && bytes[end..] == expected[end..];
+            && self.is_rest(&bytes[end..], &expected[end..]);
         let digits = bytes.get(start..end).filter(|_| is_same)?;
         digits.iter().try_fold(0, |number, digit| {
             let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
             Some(number * 10 + u64::from(digit))
         })
+    }
+}
+
+impl Content {
+    /// Whether a message ends as it has to; in an event of Socket.IO there may be an offset, by which servers bring clients up to date
+    /// that have been away.
+    fn is_rest(&self, rest: &[u8], expected: &[u8]) -> bool {
+        if rest == expected || !self.may_have_offset {
+            return rest == expected;
+        }
+        let more = expected.strip_suffix(b"]").and_then(|before| {
+            let more = rest.strip_prefix(before)?;
+            more.strip_prefix(b",\"")?.strip_suffix(b"\"]")
+        });
+        more.is_some_and(|offset| !offset.contains(&b'"'))
     }
 }
 
@@ -315,6 +336,25 @@ mod tests {
             }
         }
         assert!(Content::stamped(wish(Payload::Text, 11, Dialect::Plain)).is_err());
+    }
+
+    #[test]
+    fn an_event_may_end_with_an_offset() {
+        for (dialect, more, expected) in [
+            (Dialect::Socketio, ",\"1-2~\"]", Some(0)),
+            (Dialect::Socketio, ",\"\"]", Some(0)),
+            (Dialect::Socketio, ",\"1\",\"2\"]", None),
+            (Dialect::Socketio, ",1]", None),
+            (Dialect::Socketio, "]]", None),
+            (Dialect::Plain, ",\"1-2~\"]", None),
+        ] {
+            let content = Content::stamped(wish(Payload::Text, 64, dialect)).expect("content");
+            let mut heard = content.heard().to_vec();
+            assert_eq!(content.stamp_of(MessageKind::Text, &heard), Some(0));
+            heard.pop();
+            heard.extend_from_slice(more.as_bytes());
+            assert_eq!(content.stamp_of(MessageKind::Text, &heard), expected);
+        }
     }
 
     #[test]
