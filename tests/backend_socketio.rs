@@ -104,13 +104,7 @@ fn the_client_sees_the_no_of_the_back_end() {
 #[test]
 fn no_answer_is_a_refusal_after_a_while() {
     let away = format!("http://127.0.0.1:{}/", common::ports::lasting());
-    let (key, gate) = Gate::new();
-    let silent = BackEnd::start(move |event| {
-        if event.kind() == "connect" {
-            gate.wait();
-        }
-        nothing()
-    });
+    let (key, silent) = BackEnd::gated("connect", |_| nothing());
     for (url, code) in [(&away, "backend-away"), (&silent.url(), "backend-failed")] {
         let server = builder(&silent)
             .env("BACKEND_URL", url)
@@ -280,13 +274,7 @@ fn who_has_gone_while_the_back_end_thinks_is_told_of() {
 
 #[test]
 fn the_api_sends_away_who_waits() {
-    let (key, gate) = Gate::new();
-    let back_end = BackEnd::start(move |event| {
-        if event.kind() == "connect" {
-            gate.wait();
-        }
-        named(event)
-    });
+    let (key, back_end) = BackEnd::gated("connect", named);
     let server = builder(&back_end).start();
     let (mut socket, _) = Socket::open(&server, PATH);
     socket.say("40{\"name\":\"ann\"}");

@@ -178,13 +178,7 @@ fn events_of_a_client_reach_the_back_end_in_order_and_not_too_many() {
 
 #[test]
 fn what_a_client_says_before_it_is_in_waits_in_order() {
-    let (key, gate) = Gate::new();
-    let back_end = BackEnd::start(move |event| {
-        if event.kind() == "connect" {
-            gate.wait();
-        }
-        named(event)
-    });
+    let (key, back_end) = BackEnd::gated("connect", named);
     let server = builder(&back_end).start();
     let early = [
         r#"40{"name":"ann"}"#,

@@ -92,6 +92,18 @@ pub(crate) struct BackEnd {
 }
 
 impl BackEnd {
+    /// Answers events of that kind once its key has been used for each, and others at once.
+    pub(crate) fn gated(kind: &'static str, script: fn(&Event) -> Answer) -> (Sender<()>, Self) {
+        let (key, gate) = Gate::new();
+        let back_end = Self::start(move |event| {
+            if event.kind() == kind {
+                gate.wait();
+            }
+            script(event)
+        });
+        (key, back_end)
+    }
+
     /// Answers each event as the script says; from several threads, since events come at the same time.
     pub(crate) fn start(script: impl Fn(&Event) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

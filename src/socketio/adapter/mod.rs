@@ -152,6 +152,20 @@ impl From<PacketError> for AdapterError {
 /// Requests and responses are JSON where they begin so, else MessagePack.
 const JSON_BEGINS: u8 = b'{';
 
+/// Reads a request or a response, whichever it is made of.
+fn decode<'a, F: serde::Deserialize<'a>, T>(
+    bytes: &'a [u8],
+    of_fields: fn(F) -> Result<T, AdapterError>,
+    read: fn(&'a [u8]) -> Result<T, AdapterError>,
+) -> Result<T, AdapterError> {
+    check_size(bytes)?;
+    if bytes.first() == Some(&JSON_BEGINS) {
+        of_fields(fields_of(json_of(bytes)?)?)
+    } else {
+        read(bytes)
+    }
+}
+
 fn check_size(bytes: &[u8]) -> Result<(), AdapterError> {
     if bytes.len() > ADAPTER_MESSAGE_BYTES_MAX {
         return Err(AdapterError::TooLarge);

@@ -7,8 +7,7 @@ use super::broadcast::{put_options, put_packet, read_options, read_packet};
 use super::list::{List, Name, check_name};
 use super::msgpack::{self, Reader, Token};
 use super::{
-    AdapterError, Answer, EventData, Flags, JSON_BEGINS, Json, Response, Selection, ServerEvent,
-    check_size, fields_of, json_of,
+    AdapterError, Answer, EventData, Flags, Json, Response, Selection, ServerEvent, decode,
 };
 
 const SOCKETS: u64 = 0;
@@ -134,12 +133,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The first rule that it breaks.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, AdapterError> {
-        check_size(bytes)?;
-        if bytes.first() == Some(&JSON_BEGINS) {
-            Self::of_fields(fields_of(json_of(bytes)?)?)
-        } else {
-            Self::read(bytes)
-        }
+        decode(bytes, Self::of_fields, Self::read)
     }
 
     fn of_fields(fields: Fields<'a>) -> Result<Self, AdapterError> {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::list::{List, Name, check_name};
 use super::msgpack::{self, Reader, Token};
 use super::request::SERVER_SIDE_EMIT;
-use super::{AdapterError, JSON_BEGINS, Json, Value, check_size, fields_of, json_of};
+use super::{AdapterError, Json, Value, decode, fields_of};
 
 const BROADCAST_CLIENT_COUNT: u64 = 8;
 const BROADCAST_ACK: u64 = 9;
@@ -115,12 +115,7 @@ impl<'a> Response<'a> {
     /// # Errors
     /// The first rule that it breaks.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, AdapterError> {
-        check_size(bytes)?;
-        if bytes.first() == Some(&JSON_BEGINS) {
-            Self::of_fields(fields_of(json_of(bytes)?)?)
-        } else {
-            Self::read(bytes)
-        }
+        decode(bytes, Self::of_fields, Self::read)
     }
 
     fn of_fields(fields: Fields<'a>) -> Result<Self, AdapterError> {
