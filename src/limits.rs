@@ -158,6 +158,8 @@ pub const NEIGHBOUR_ANSWER_MS_MAX: u32 = 600_000;
 pub const CLIENT_ANSWER_MS_MAX: u16 = 60_000;
 /// Bytes of such answers to one question, near enough; what is beyond it is left out.
 pub const CLIENT_ANSWERS_BYTES_MAX: usize = 8 << 20;
+/// Bytes of such answers that a node tells another, near enough: as many as a message may have. Redis drops who is sent too much at once.
+pub const NODE_ANSWERS_BYTES_MAX: usize = 1 << 20;
 /// Calls of back ends at one worker that wait for clients; beyond it they are refused.
 pub const CLIENT_QUESTIONS_MAX: usize = 4_096;
 /// Workers of all nodes that an offset of Socket.IO tells of; beyond it events have none, and their clients are not recovered.

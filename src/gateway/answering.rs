@@ -160,8 +160,16 @@ pub(super) fn ask_for_node<T: Transport>(
     };
     let purpose = Purpose::Node { origin, ticket };
     let answered = shard.ask_all(NOBODY, &workers, None, question, purpose, &mut None);
-    if let (Some(answered), Some(cluster)) = (answered, shard.node.cluster()) {
-        cluster.reply(origin, ticket, &answered.gathered);
+    if let Some(answered) = answered {
+        tell_node(shard, origin, ticket, answered.gathered);
+    }
+}
+
+/// Tells another node the answer to its question.
+fn tell_node(shard: &Shard, origin: u64, ticket: u64, mut gathered: Gathered) {
+    gathered.cut_for_node();
+    if let Some(cluster) = shard.node.cluster() {
+        cluster.reply(origin, ticket, &gathered);
     }
 }
 
@@ -267,10 +275,7 @@ pub(super) fn take<T: Transport>(
         return;
     }
     if let Purpose::Node { origin, ticket } = purpose {
-        if let Some(cluster) = engine.shard().node.cluster() {
-            cluster.reply(origin, ticket, &gathered);
-        }
-        return;
+        return tell_node(engine.shard(), origin, ticket, gathered);
     }
     if let Purpose::Departed(users) = &purpose {
         return heard_of(engine.shard(), users, &gathered);

@@ -13,7 +13,7 @@ use slab::Slab;
 use super::api::Claim;
 use super::backend::Departure;
 use crate::id::{ConnKey, ConnectionId};
-use crate::limits::{CLIENT_ANSWERS_BYTES_MAX, CLIENT_QUESTIONS_MAX};
+use crate::limits::{CLIENT_ANSWERS_BYTES_MAX, CLIENT_QUESTIONS_MAX, NODE_ANSWERS_BYTES_MAX};
 
 /// Whom something is done to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -117,10 +117,18 @@ pub(super) struct ClientAnswer {
     pub(super) data: Box<RawValue>,
 }
 
+impl ClientAnswer {
+    fn bytes(&self) -> usize {
+        let user = self.user_id.as_ref().map_or(0, |user| user.len());
+        self.connection_id.len() + user + self.data.get().len()
+    }
+}
+
 impl PartialEq for ClientAnswer {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |answer: &Self| (answer.connection_id.clone(), answer.user_id.clone());
-        parts(self) == parts(other) && self.data.get() == other.data.get()
+        self.connection_id == other.connection_id
+            && self.user_id == other.user_id
+            && self.data.get() == other.data.get()
     }
 }
 
@@ -201,14 +209,25 @@ impl Gathered {
 
     /// A client has answered.
     pub(super) fn answer(&mut self, answer: ClientAnswer) {
-        let user = answer.user_id.as_ref().map_or(0, |user| user.len());
-        let bytes = answer.connection_id.len() + user + answer.data.get().len();
+        let bytes = answer.bytes();
         if self.answers_bytes + bytes > CLIENT_ANSWERS_BYTES_MAX {
             self.is_cut = true;
             return;
         }
         self.answers_bytes += bytes;
         self.answers.push(answer);
+    }
+
+    /// Leaves out what clients have answered beyond what a node tells another.
+    pub(super) fn cut_for_node(&mut self) {
+        let mut bytes = 0;
+        let fitting = self.answers.iter().take_while(|answer| {
+            bytes += answer.bytes();
+            bytes <= NODE_ANSWERS_BYTES_MAX
+        });
+        let count = fitting.count();
+        self.is_cut |= count < self.answers.len();
+        self.answers.truncate(count);
     }
 
     /// The message of that index goes to so many connections more.
@@ -485,5 +504,14 @@ mod tests {
         whole.add(part);
         whole.add(read);
         assert_eq!((whole.answers.len(), whole.is_cut), (4, true));
+        let mut of_node = Gathered::default();
+        for _ in 0..3 {
+            of_node.answer(answer(NODE_ANSWERS_BYTES_MAX / 3 - 10));
+        }
+        of_node.cut_for_node();
+        assert_eq!((of_node.answers.len(), of_node.is_cut), (3, false));
+        of_node.answer(answer(0));
+        of_node.cut_for_node();
+        assert_eq!((of_node.answers.len(), of_node.is_cut), (3, true));
     }
 }

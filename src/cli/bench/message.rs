@@ -186,9 +186,7 @@ impl Content {
             Some(number * 10 + u64::from(digit))
         })
     }
-}
 
-impl Content {
     /// Whether a message ends as it has to; in an event of Socket.IO there may be an offset, by which servers bring clients up to date
     /// that have been away.
     fn is_rest(&self, rest: &[u8], expected: &[u8]) -> bool {
