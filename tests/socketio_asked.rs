@@ -263,6 +263,30 @@ fn wrong_calls_are_refused() {
     }
 }
 
+/// All get the same bytes, so that what waits for them is there once.
+#[test]
+fn a_large_question_to_many_is_one() {
+    const CLIENTS: usize = 200;
+    let server = builder(1).start();
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|n| Socket::of(&server, &n.to_string(), "r"))
+        .collect();
+    let data = "x".repeat(500_000);
+    let before = server.peak_bytes();
+    let asked = begin(&server, &json!({ "room": "r", "event": "e", "data": data }));
+    for client in &mut clients {
+        let (id, event) = question(&client.read_packet());
+        assert_eq!(event[1], data);
+        client.say(&format!("43{id}[1]"));
+    }
+    assert_eq!(end(asked)["asked"], CLIENTS);
+    let more = server.peak_bytes() - before;
+    assert!(
+        more < (CLIENTS * data.len() / 4) as u64,
+        "{more} bytes more"
+    );
+}
+
 /// As many as a worker waits for, each for a client of its own: one owes no more than 1,024 answers.
 #[test]
 fn calls_that_wait_have_a_limit() {

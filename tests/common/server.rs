@@ -323,13 +323,22 @@ impl Server {
 
     /// Resident memory of the process, bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that it has had so far.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))
             .expect("the server's status can be read");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
         let kilobytes: u64 = kilobytes
             .and_then(|n| n.parse().ok())
-            .expect("VmRSS is in kB");
+            .expect("a size in kB");
         kilobytes * 1024
     }
 }

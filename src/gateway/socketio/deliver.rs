@@ -6,6 +6,8 @@ use crate::gateway::shard::Shard;
 use crate::hub::Run;
 use crate::id::ConnKey;
 use crate::reactor::{Engine, Keep, Tag, Transport};
+use crate::socketio::engine::packet::MESSAGE;
+use crate::socketio::packet::put_event;
 use crate::websocket::frame::encode_header;
 use crate::websocket::protocol::MessageKind;
 
@@ -152,6 +154,25 @@ pub(in crate::gateway) fn frame_of(text: &[u8]) -> Shared {
     frame.into()
 }
 
+/// The frames of an event and its attachments; with an id it is to be answered. `args` as [`put_event`] takes them.
+pub(super) fn frames_of<A: AsRef<[u8]>>(
+    namespace: &str,
+    id: Option<u64>,
+    name: &str,
+    args: &str,
+    attachments: &[A],
+) -> Vec<u8> {
+    let binary = (!attachments.is_empty()).then_some(attachments.len() as u8);
+    let mut packet = vec![MESSAGE];
+    put_event(namespace, id, name, args, binary, &mut packet);
+    let mut frames = Vec::new();
+    put_frame(MessageKind::Text, &packet, &mut frames);
+    for bytes in attachments {
+        put_frame(MessageKind::Binary, bytes.as_ref(), &mut frames);
+    }
+    frames
+}
+
 /// Appends a message in the frame that carries it.
 pub(super) fn put_frame(kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
     let header = encode_header(kind.opcode(), true, false, message.len() as u64, None);
@@ -162,6 +183,17 @@ pub(super) fn put_frame(kind: MessageKind, message: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attachments_follow_their_event_in_frames_of_their_own() {
+        let args = r#"{"_placeholder":true,"num":0}"#;
+        let packet = r#"451-/a,7["e",{"_placeholder":true,"num":0}]"#;
+        let mut expected = vec![0x81, packet.len() as u8];
+        expected.extend_from_slice(packet.as_bytes());
+        expected.extend_from_slice(&[0x82, 1, 1]);
+        let frames = frames_of("/a", Some(7), "e", args, &[b"\x01"]);
+        assert_eq!(frames, expected);
+    }
 
     #[test]
     fn frames_are_taken_apart_as_they_were_put_together() {

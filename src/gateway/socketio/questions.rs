@@ -8,15 +8,17 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value as Json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::connect;
 use super::neighbours::{self, Neighbour};
 use super::session::{Session, Upper};
 use super::sessions::with;
+use super::{connect, deliver};
+use crate::buffer::Shared;
 use crate::gateway::ask::{ClientAnswer, Gathered};
-use crate::gateway::session::Mail;
+use crate::gateway::session::{GatewaySession, Mail};
 use crate::gateway::shard::Shard;
 use crate::id::ConnKey;
 use crate::limits::NEIGHBOUR_QUESTIONS_MAX;
+use crate::reactor::{Engine, Transport};
 use crate::socketio::packet::Ack;
 use crate::socketio::socket::{Assembled, Sockets};
 
@@ -51,8 +53,8 @@ pub(in crate::gateway) struct Questions {
 }
 
 impl Questions {
-    /// One more; gives what it is known by. `None` where there are too many for one more of a neighbour: those of workers are
-    /// limited where they come from.
+    /// One more; gives its token, which is the id of the event as well. `None` where there are too many for one more of a neighbour:
+    /// those of workers are limited where they come from.
     fn open(&mut self, asker: Asker) -> Option<u64> {
         let is_neighbours = matches!(asker, Asker::Neighbour(_));
         if is_neighbours && self.open.len() >= NEIGHBOUR_QUESTIONS_MAX {
@@ -88,30 +90,39 @@ impl Questions {
     }
 }
 
-/// Has sessions owe an answer to an event within that time; gives those that do, with the id that it has to carry for each.
-pub(super) fn ask(
-    shard: &mut Shard,
+/// Has sessions answer an event within that time, whose frames are made for the id that they have to carry; gives how many are asked.
+pub(super) fn ask<T: Transport>(
+    engine: &mut Engine<GatewaySession, T>,
     namespace: &str,
-    keys: &[ConnKey],
+    mut keys: Vec<ConnKey>,
     asker: Asker,
     timeout_ms: u32,
-) -> Vec<(ConnKey, u64)> {
+    frames: impl FnOnce(u64) -> Vec<u8>,
+) -> usize {
+    let shard = engine.shard();
     let until = shard.moment().after(timeout_ms);
     let Some(token) = shard.questions.open(asker) else {
         log::debug!("clients are not asked for a Socket.IO server: too many questions are open");
-        return Vec::new();
+        return 0;
     };
-    let mut asked = Vec::new();
-    for &key in keys {
-        let id = with(shard, key, |session, _| match &mut session.upper {
+    keys.retain(|key| {
+        let is_asked = with(shard, *key, |session, _| match &mut session.upper {
             Upper::Sockets(sockets) => sockets.expect_ack(namespace, token, until),
-            Upper::Echo | Upper::Over => None,
+            Upper::Echo | Upper::Over => false,
         });
-        asked.extend(id.flatten().map(|id| (key, id)));
-    }
-    let complete = shard.questions.expect(token, asked.len());
+        is_asked.unwrap_or(false)
+    });
+    let complete = shard.questions.expect(token, keys.len());
     tell(shard, complete);
-    asked
+    if !keys.is_empty() {
+        let frames = Shared::from(frames(token));
+        let sent = keys
+            .iter()
+            .filter(|key| deliver::send(engine, **key, Shared::clone(&frames)))
+            .count();
+        engine.shard().meters.messages_sent.add(sent as u64);
+    }
+    keys.len()
 }
 
 /// A client answers.

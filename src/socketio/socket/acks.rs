@@ -6,18 +6,17 @@ use crate::socketio::Moment;
 /// An acknowledgement that is awaited.
 #[derive(Debug)]
 struct Awaited {
-    /// Of the event.
-    id: u64,
-    /// Of the stay in the namespace that it was sent to.
+    /// Of the stay in the namespace that the event was sent to.
     stay: u32,
     until: Moment,
+    /// The id of the event.
     token: u64,
 }
 
 /// What comes of an event whose answer did not come in time, or cannot come any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expired {
-    /// What the caller knows it by.
+    /// Its id.
     pub token: u64,
 }
 
@@ -25,32 +24,22 @@ pub struct Expired {
 #[derive(Debug, Default)]
 pub(super) struct Acks {
     awaited: Vec<Awaited>,
-    next_id: u64,
 }
 
 impl Acks {
-    /// Awaits one more; gives the id that the event has to carry. `None` where too many are.
-    pub(super) fn expect(&mut self, stay: u32, token: u64, until: Moment) -> Option<u64> {
-        if self.awaited.len() >= SOCKETIO_ACKS_MAX {
-            return None;
+    /// Awaits one more; false where too many are.
+    pub(super) fn expect(&mut self, stay: u32, token: u64, until: Moment) -> bool {
+        let has_room = self.awaited.len() < SOCKETIO_ACKS_MAX;
+        if has_room {
+            self.awaited.push(Awaited { stay, until, token });
         }
-        let id = self.next_id;
-        self.next_id += 1;
-        self.awaited.push(Awaited {
-            id,
-            stay,
-            until,
-            token,
-        });
-        Some(id)
+        has_room
     }
 
-    /// The answer to `id` has come; gives what the caller knows it by, the first time.
-    pub(super) fn take(&mut self, stay: u32, id: u64) -> Option<u64> {
-        let index = self
-            .awaited
-            .iter()
-            .position(|awaited| awaited.id == id && awaited.stay == stay)?;
+    /// An answer has come; gives the id where it is awaited, which it is not any more.
+    pub(super) fn take(&mut self, stay: u32, token: u64) -> Option<u64> {
+        let mut awaited = self.awaited.iter();
+        let index = awaited.position(|one| one.token == token && one.stay == stay)?;
         Some(self.remove(index))
     }
 

@@ -59,7 +59,7 @@ pub enum Incoming<'a> {
     },
     /// The answer to an event that was sent with an id of `Sockets::expect_ack`.
     Ack {
-        /// What the caller knows the event by.
+        /// The id of the event.
         token: u64,
         /// The answer.
         ack: Ack<'a>,
@@ -324,15 +324,15 @@ impl Sockets {
             .map(|member| member.namespace.as_deref().unwrap_or(MAIN_NAMESPACE))
     }
 
-    /// The id for an event that the client has to answer until then; the caller knows it by `token`. `None` where the client is
-    /// not in the namespace, or owes [`crate::limits::SOCKETIO_ACKS_MAX`] answers.
-    pub fn expect_ack(&mut self, namespace: &str, token: u64, until: Moment) -> Option<u64> {
-        let member = self.find(namespace)?;
-        if member.state != State::Connected {
-            return None;
-        }
-        let stay = member.stay;
-        self.acks.expect(stay, token, until)
+    /// The client has to answer until then an event that carries `token` as its id: the same for all clients that are asked, so that
+    /// all get the same bytes, and for none twice. False where the client is not in the namespace, or owes
+    /// [`crate::limits::SOCKETIO_ACKS_MAX`] answers.
+    pub fn expect_ack(&mut self, namespace: &str, token: u64, until: Moment) -> bool {
+        let connected = self
+            .find(namespace)
+            .filter(|member| member.state == State::Connected);
+        let stay = connected.map(|member| member.stay);
+        stay.is_some_and(|stay| self.acks.expect(stay, token, until))
     }
 
     /// An event whose answer did not come in time, or cannot come because the client has left. To be asked until there is none,

@@ -15,14 +15,11 @@ use crate::broker::Ear;
 use crate::gateway::cluster;
 use crate::gateway::node::Node;
 use crate::gateway::session::Mail;
-use crate::gateway::socketio::deliver::put_frame;
+use crate::gateway::socketio::deliver::frames_of;
 use crate::gateway::socketio::sid;
 use crate::hub::{Kind, Publication, Target};
-use crate::socketio::adapter::{
-    AdapterError, Ask, Broadcast, Channel, EventData, Request, Selection,
-};
-use crate::socketio::engine::packet::MESSAGE;
-use crate::socketio::packet::{Event, put_event};
+use crate::socketio::adapter::{AdapterError, Ask, Broadcast, Channel, Request, Selection};
+use crate::socketio::packet::Event;
 use crate::timestamp;
 use crate::websocket::codec::{self, Codec};
 use crate::websocket::protocol::MessageKind;
@@ -87,9 +84,12 @@ impl Arrivals {
         let kind = MessageKind::Text;
         let nothing = Publication::new(target, kind, b"", &mut codec, under_way, account);
         drop(codec);
+        let (name, args) = (&event.name, event.args);
+        let attachments = broadcast.data.attachments();
+        let frames = frames_of(&namespace.name, None, name, args, attachments);
         let delivery = Delivery {
-            sessions: nothing.with_frames_for_sessions(frames_of(&namespace.name, &broadcast.data)),
-            data: data_of(&event, broadcast.data.attachments()),
+            sessions: nothing.with_frames_for_sessions(frames),
+            data: data_of(&event, attachments),
             at: timestamp::rfc3339(SystemTime::now()),
             namespace: Arc::clone(&namespace.name),
             name: event.name.into_owned(),
@@ -253,24 +253,6 @@ fn workers_of<'r>(node: &Node, rooms: impl IntoIterator<Item = &'r str>) -> BTre
     workers
 }
 
-/// The frames of an event and its attachments.
-fn frames_of(namespace: &str, data: &EventData<'_>) -> Vec<u8> {
-    let Event {
-        name,
-        args,
-        attachments,
-        ..
-    } = data.event();
-    let mut packet = vec![MESSAGE];
-    put_event(namespace, None, &name, args, attachments, &mut packet);
-    let mut frames = Vec::new();
-    put_frame(MessageKind::Text, &packet, &mut frames);
-    for bytes in data.attachments() {
-        put_frame(MessageKind::Binary, bytes, &mut frames);
-    }
-    frames
-}
-
 /// The arguments of an event as the data of a message: the only one itself, several as a list, none as `null`. Binary data is Base64.
 fn data_of(event: &Event<'_>, attachments: &[&[u8]]) -> String {
     let elements: Vec<&serde_json::value::RawValue> =
@@ -292,6 +274,7 @@ fn data_of(event: &Event<'_>, attachments: &[&[u8]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socketio::adapter::EventData;
 
     fn data<'d>(text: &'d str, attachments: &[&'d [u8]]) -> EventData<'d> {
         EventData::new(text, attachments.to_vec()).expect("an event")
@@ -316,16 +299,5 @@ mod tests {
         let data = data(text, &[b"\x01", b"ab"]);
         let expected = r#"["YWI=","{\"_placeholder\":true,\"num\":0}","AQ=="]"#;
         assert_eq!(data_of(&data.event(), data.attachments()), expected);
-    }
-
-    #[test]
-    fn attachments_follow_their_event_in_frames_of_their_own() {
-        let text = r#"["e",{"_placeholder":true,"num":0}]"#;
-        let data = data(text, &[b"\x01"]);
-        let packet = r#"451-/a,["e",{"_placeholder":true,"num":0}]"#;
-        let mut expected = vec![0x81, packet.len() as u8];
-        expected.extend_from_slice(packet.as_bytes());
-        expected.extend_from_slice(&[0x82, 1, 1]);
-        assert_eq!(frames_of("/a", &data), expected);
     }
 }

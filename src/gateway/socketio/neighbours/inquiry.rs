@@ -4,13 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Neighbours;
 use super::choice::sessions;
-use super::errands::{self, TOO_LARGE};
-use crate::buffer::Shared;
+use super::errands::TOO_LARGE;
 use crate::gateway::node::Node;
 use crate::gateway::session::GatewaySession;
 use crate::gateway::shard::Shard;
 use crate::gateway::socketio::connect;
-use crate::gateway::socketio::deliver::put_frame;
+use crate::gateway::socketio::deliver::frames_of;
 use crate::gateway::socketio::questions::{self, Asker};
 use crate::hub::Kind;
 use crate::id::ConnKey;
@@ -19,9 +18,7 @@ use crate::limits::{
 };
 use crate::reactor::{Engine, Transport};
 use crate::socketio::adapter::{Answer, Json, Response, Selection, Socket, Value};
-use crate::socketio::engine::packet::MESSAGE;
-use crate::socketio::packet::{Ack, MAIN_NAMESPACE, put_event};
-use crate::websocket::protocol::MessageKind;
+use crate::socketio::packet::{Ack, MAIN_NAMESPACE};
 
 /// What is asked.
 #[derive(Debug)]
@@ -254,27 +251,12 @@ fn ask_clients<T: Transport>(engine: &mut Engine<GatewaySession, T>, inquiry: &I
         return 0;
     }
     let keys = sessions(engine.shard(), namespace, selection);
-    let asked = questions::ask(
-        engine.shard(),
-        namespace,
-        &keys,
-        Asker::Neighbour(Arc::clone(&inquiry.asker)),
-        (*timeout_ms).min(NEIGHBOUR_ANSWER_MS_MAX),
-    );
-    let count = asked.len() as u64;
-    let binary = (!attachments.is_empty()).then_some(attachments.len() as u8);
-    for (key, id) in asked {
-        let mut packet = vec![MESSAGE];
-        put_event(namespace, Some(id), name, args, binary, &mut packet);
-        let mut frames = Vec::new();
-        put_frame(MessageKind::Text, &packet, &mut frames);
-        for bytes in attachments {
-            put_frame(MessageKind::Binary, bytes, &mut frames);
-        }
-        errands::send(engine, key, Shared::from(frames), false);
-    }
-    engine.shard().meters.messages_sent.add(count);
-    count
+    let asker = Asker::Neighbour(Arc::clone(&inquiry.asker));
+    let timeout_ms = (*timeout_ms).min(NEIGHBOUR_ANSWER_MS_MAX);
+    let asked = questions::ask(engine, namespace, keys, asker, timeout_ms, |id| {
+        frames_of(namespace, Some(id), name, args, attachments)
+    });
+    asked as u64
 }
 
 /// Tells a neighbour what a client has answered.
