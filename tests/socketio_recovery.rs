@@ -4,6 +4,8 @@ mod common;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use common::back_end::{BackEnd, json as said, nothing};
 use common::gateway::{call, look};
 use common::guest::{Guest, Known, publish, recoveries, sessions};
@@ -179,6 +181,27 @@ fn what_a_client_was_not_to_hear_it_does_not_hear_later() {
     let all = [ann.hear().1, ann.hear().1, ann.hear().1];
     assert_eq!(all, [json!(2), json!(3), json!(4)]);
     ann.expect_silence();
+}
+
+/// Else each of its events would carry all of that.
+#[test]
+fn who_claims_to_have_heard_those_who_are_not_there_is_not_told_of_them() {
+    let server = builder(2, "1m").start();
+    let ann = Guest::member(&server, "ann", "r");
+    let mut known = ann.vanish(&server);
+    let mut offset = vec![1, 0];
+    for node in 1..=2_000_u64 {
+        offset.extend_from_slice(&node.to_be_bytes());
+        // One worker, the first, has come to 1.
+        offset.extend_from_slice(&[1, 0, 1]);
+    }
+    known.offset = Some(BASE64_URL_SAFE_NO_PAD.encode(offset));
+    let (mut ann, is_recovered) = Guest::come_back(&server, &known);
+    assert!(is_recovered);
+    publish(&server, "r", 1);
+    assert_eq!(ann.hear().1, json!(1));
+    let offset = ann.known.offset.expect("an offset");
+    assert!(offset.len() < 100, "{} bytes", offset.len());
 }
 
 #[test]

@@ -63,6 +63,16 @@ impl Seen {
         }
     }
 
+    /// Leaves out what is of other origins than these.
+    pub fn retain(&mut self, is_one: impl Fn(Origin) -> bool) {
+        self.0.retain(|(origin, _)| is_one(*origin));
+    }
+
+    /// Whether anything of that origin is among it.
+    pub fn knows(&self, origin: Origin) -> bool {
+        self.of(origin) > 0
+    }
+
     /// Whether all of `other` is among it.
     pub fn covers(&self, other: &Self) -> bool {
         let mut others = other.0.iter();

@@ -1,6 +1,6 @@
 //! What a client has missed, out of what was kept: in order, without what it has seen or is not to hear.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Wanted;
 use crate::gateway::cluster::envelope::{Content, Envelope};
@@ -37,6 +37,12 @@ pub(super) fn missed(found: &[Found], wanted: &Wanted) -> Option<Vec<Missed>> {
         all.push((*position, one));
     }
     Some(in_order(all))
+}
+
+/// By whom it was published, what the client has seen of it too.
+pub(super) fn origins(found: &[Found]) -> BTreeSet<Origin> {
+    let ids = found.iter().map(|one| Envelope::known_by(&one.envelope));
+    ids.flatten().map(|id| id.origin).collect()
 }
 
 fn read(envelope: &[u8], wanted: &Wanted) -> Option<Missed> {

@@ -13,6 +13,7 @@ mod resume;
 mod serve;
 mod shared;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
@@ -29,7 +30,7 @@ use crate::limits::{
     RECOVERY_TIME_MAX,
 };
 use crate::socketio::Moment;
-use crate::socketio::recovery::Seen;
+use crate::socketio::recovery::{Origin, Seen};
 pub(in crate::gateway) use desk::Desk;
 pub(in crate::gateway) use desk::{Mark, keep, mark};
 pub(super) use desk::{
@@ -163,7 +164,8 @@ pub struct Told {
 enum Answer {
     Claimed(Box<str>, Box<Record>),
     NotClaimed(Outcome),
-    Missed(Vec<Missed>),
+    /// What it has missed, and by whom anything is kept for it.
+    Missed(Vec<Missed>, BTreeSet<Origin>),
     /// Some of it is not kept any more.
     Gap,
 }

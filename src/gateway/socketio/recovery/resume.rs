@@ -1,5 +1,6 @@
 //! How a client comes back: it is claimed, becomes a member again, and is told what it has missed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
@@ -22,7 +23,7 @@ use crate::hub::{Encoding, Kind};
 use crate::id::ConnKey;
 use crate::reactor::Tick;
 use crate::socketio::packet::MAIN_NAMESPACE;
-use crate::socketio::recovery::{Offset, Seen};
+use crate::socketio::recovery::{Offset, Origin, Seen};
 
 /// What a client shows that wants to be who it was. Values of other types are as good as none.
 #[derive(Deserialize)]
@@ -102,7 +103,10 @@ pub(in crate::gateway) fn told(shard: &mut Shard, told: Told, now: Tick) {
         }
         let resumed = match what.take() {
             Some(Answer::Claimed(_, record)) => restore(session, attempt, shard, *record),
-            Some(Answer::Missed(missed)) => release(session, key, shard, missed, now),
+            Some(Answer::Missed(missed, origins)) => {
+                believe(key, shard, &origins);
+                release(session, key, shard, missed, now)
+            }
             Some(Answer::NotClaimed(outcome)) => Err(outcome),
             Some(Answer::Gap) => Err(Outcome::Gap),
             None => Ok(()),
@@ -270,6 +274,20 @@ fn find(attempt: Attempt, shard: &mut Shard) {
     });
     if let Some((wanted, recovery)) = wanted.zip(shard.node.recovery()) {
         recovery.send(Wish::Find(Box::new(wanted), attempt));
+    }
+}
+
+/// Of what the client claims to have seen counts what is of the workers of this node, or of others that this worker has heard, or of
+/// whom something is kept for the client: nothing of anybody else can come to it a second time, and its events say all that counts.
+fn believe(key: ConnKey, shard: &mut Shard, origins: &BTreeSet<Origin>) {
+    let (node, workers) = (shard.node.number(), shard.workers());
+    let here = shard.hub.offset().unwrap_or_default().seen;
+    let desk = shard.recovery.as_mut();
+    if let Some(pending) = desk.and_then(|desk| desk.pending.get_mut(&key)) {
+        pending.seen.retain(|origin| {
+            let is_own = origin.node == node && usize::from(origin.worker) < workers;
+            is_own || here.knows(origin) || origins.contains(&origin)
+        });
     }
 }
 

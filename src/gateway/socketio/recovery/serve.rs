@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::memory::Memory;
-use super::missed::{Found, missed};
+use super::missed::{Found, missed, origins};
 use super::shared::Shared;
 use super::{Answer, Attempt, Order, Outcome, Record, Recovery, Told, Wanted, Wish};
 use crate::broker;
@@ -195,8 +195,11 @@ impl Keeper {
             let found = self.store.find(&wanted, node, now);
             for ((wanted, attempt), found) in searches.iter().zip(found) {
                 let found = found.filter(|_| hole < wanted.record.since);
-                let missed = found.and_then(|found| missed(&found, wanted));
-                tell(node, *attempt, missed.map_or(Answer::Gap, Answer::Missed));
+                let answer = found.and_then(|found| {
+                    let missed = missed(&found, wanted)?;
+                    Some(Answer::Missed(missed, origins(&found)))
+                });
+                tell(node, *attempt, answer.unwrap_or(Answer::Gap));
             }
         }
     }
